@@ -1,0 +1,187 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The only door to the machine: files, programs, clocks; bounded, and replayable from a recording.
+
+Private to oncall.pressure: no stable interface.
+
+Nothing else in module_utils opens a file or starts a program, so that every collector can be run against a folder
+that holds a copy of the files it reads and a ``commands.json`` of the programs it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import time
+import typing as t
+
+from ansible_collections.oncall.pressure.plugins.module_utils._host._text import decode
+
+#: The most bytes one read takes unless the caller says otherwise.
+READ_LIMIT = 262144
+
+#: The most bytes of output kept of one program.
+OUTPUT_LIMIT = 1048576
+
+
+class Outcome(t.NamedTuple):
+    """What a program did: exit status (null where it was stopped), output and errors as bytes, whether time ran out."""
+
+    status: int | None
+    out: bytes
+    err: bytes
+    timed_out: bool
+
+
+class Machine:
+    """This machine, or a recording of one.
+
+    :param root: "" for this machine, else the folder that holds the recording's files.
+    """
+
+    def __init__(self, root: str = "") -> None:
+        self.root = root
+        self.page_bytes: int = os.sysconf("SC_PAGE_SIZE")
+        self.ticks_per_s: int = os.sysconf("SC_CLK_TCK")
+        self._recorded: dict[str, t.Any] = {}
+        if root:
+            with open(os.path.join(root, "commands.json"), "rb") as stream:
+                self._recorded = json.load(stream)
+
+    # files
+
+    def path(self, path: str) -> str:
+        """Where ``path`` really lies (below the recording's folder in a replay)."""
+        return self.root + path if self.root else path
+
+    def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
+        """At most ``limit`` bytes from the start of a file. Raises OSError."""
+        descriptor = os.open(self.path(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            data = os.read(descriptor, limit)
+            if not data or len(data) >= limit:
+                return data
+            parts = [data]
+            left = limit - len(data)
+            while left > 0:
+                data = os.read(descriptor, left)
+                if not data:
+                    break
+                parts.append(data)
+                left -= len(data)
+            return b"".join(parts)
+        finally:
+            os.close(descriptor)
+
+    def text(self, path: str, limit: int = READ_LIMIT) -> str:
+        """Like :meth:`read`, decoded."""
+        return decode(self.read(path, limit))
+
+    def text_or_none(self, path: str, limit: int = READ_LIMIT) -> str | None:
+        """Like :meth:`text`, null where the file is not there or may not be read."""
+        try:
+            return self.text(path, limit)
+        except OSError:
+            return None
+
+    def open(self, path: str) -> t.BinaryIO:
+        """A file to seek in. It never blocks on a FIFO. Raises OSError."""
+        return os.fdopen(os.open(self.path(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb", buffering=0)
+
+    def names(self, path: str) -> list[str]:
+        """The names in a folder. Raises OSError."""
+        return os.listdir(self.path(path))
+
+    def link(self, path: str) -> str:
+        """Where a symbolic link points. Raises OSError."""
+        return os.readlink(self.path(path))
+
+    def stat(self, path: str) -> os.stat_result:
+        """Raises OSError."""
+        return os.stat(self.path(path))
+
+    def exists(self, path: str) -> bool:
+        """Whether there is something at ``path`` that can be looked at."""
+        return os.path.exists(self.path(path))
+
+    # clocks
+
+    def now(self) -> float:
+        """The wall clock, seconds since the epoch."""
+        recorded = self._recorded.get("now")
+        return float(recorded) if recorded is not None else time.time()
+
+    def uptime_s(self) -> float:
+        """Seconds since boot, suspended time included, as in /proc/uptime. Raises OSError."""
+        return float(self.text("/proc/uptime").split()[0])
+
+    # programs
+
+    def run(self, argv: t.Sequence[str], timeout_s: float = 5.0, limit: int = OUTPUT_LIMIT, environment: dict[str, str] | None = None) -> Outcome:
+        """Run a program without a shell, its standard input closed, for at most ``timeout_s`` and ``limit`` bytes of output.
+
+        Its process group is killed at the end of the time. Raises FileNotFoundError where there is no such program.
+        """
+        if self.root:
+            recorded = self._recorded.get("commands", {}).get(" ".join(argv))
+            if recorded is None:
+                raise FileNotFoundError(argv[0])
+            return Outcome(recorded["status"], recorded["out"].encode(), recorded.get("err", "").encode(), False)
+        variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
+        variables.update(environment or {})
+        process = subprocess.Popen(
+            list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables, close_fds=True, start_new_session=True
+        )
+        try:
+            out, err, timed_out = _drain(process, timeout_s, limit)
+        finally:
+            _stop(process)
+        return Outcome(None if timed_out else process.returncode, out, err, timed_out)
+
+
+def _drain(process: subprocess.Popen[bytes], timeout_s: float, limit: int) -> tuple[bytes, bytes, bool]:
+    """Read both outputs until they close, time runs out or ``limit`` is reached."""
+    end = time.monotonic() + timeout_s
+    parts: dict[str, list[bytes]] = {"out": [], "err": []}
+    left = limit
+    with selectors.DefaultSelector() as selector:
+        for name, stream in (("out", process.stdout), ("err", process.stderr)):
+            if stream is not None:
+                selector.register(stream, selectors.EVENT_READ, name)
+        while selector.get_map() and left > 0:
+            wait = end - time.monotonic()
+            if wait <= 0:
+                return b"".join(parts["out"]), b"".join(parts["err"]), True
+            for key, dummy in selector.select(wait):
+                data = os.read(key.fd, min(65536, left))
+                if data:
+                    parts[key.data].append(data)
+                    left -= len(data)
+                else:
+                    selector.unregister(key.fileobj)
+    try:
+        process.wait(max(end - time.monotonic(), 0.05) if left > 0 else 0.05)
+    except subprocess.TimeoutExpired:
+        return b"".join(parts["out"]), b"".join(parts["err"]), left > 0
+    return b"".join(parts["out"]), b"".join(parts["err"]), False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End a program's whole process group and close its pipes; one that is stuck in the kernel is left behind."""
+    if process.poll() is None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except OSError:
+            pass
+        try:
+            process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            pass
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
