@@ -1,0 +1,33 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lets plain pytest import the collection by its full name, from a clone of any name and place.
+
+The name ``ansible_collections.oncall.pressure`` is three namespace folders (PEP 420), so a folder
+that holds ``ansible_collections/oncall/pressure`` as a link to this tree is all it takes; Ansible
+itself need not be installed.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _collection_path() -> Path:
+    """The folder to put on sys.path: the environment's own, or a temporary one where there is none."""
+    made = ROOT / ".venv" / "collections"
+    link = made / "ansible_collections" / "oncall" / "pressure"
+    if link.exists() and link.resolve() == ROOT:
+        return made
+    folder = Path(tempfile.mkdtemp(prefix="pressure-collections-"))
+    parent = folder / "ansible_collections" / "oncall"
+    parent.mkdir(parents=True)
+    (parent / "pressure").symlink_to(ROOT, target_is_directory=True)
+    return folder
+
+
+sys.path.insert(0, str(_collection_path()))
