@@ -15,6 +15,9 @@ import typing as t
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _cgroup, _proc
 
+#: The kernel gives its first PID namespace this number (PROC_PID_INIT_INO): who is in it is in no container.
+_FIRST_PID_NAMESPACE = "pid:[4026531836]"
+
 _MOUNTED_ID = re.compile(r"/(?:containers|sandboxes|overlay-containers)/([0-9a-f]{64})/")
 
 
@@ -72,7 +75,12 @@ def _up_to(path: str, container_id: str) -> str:
 
 
 def _in_container(machine: Machine, mountinfo: str) -> bool:
-    """Whether this is a container, by the marks that engines leave."""
+    """Whether this is a container: by its PID namespace, else by the marks that engines leave (images of machines carry them too)."""
+    try:
+        if machine.link("/proc/self/ns/pid") == _FIRST_PID_NAMESPACE:
+            return False
+    except OSError:
+        pass
     if machine.exists("/.dockerenv") or machine.exists("/run/.containerenv") or machine.exists("/run/systemd/container"):
         return True
     if "container=" in (machine.text_or_none("/proc/1/environ") or ""):

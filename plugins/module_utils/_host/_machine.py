@@ -49,6 +49,7 @@ class Machine:
         self.page_bytes: int = os.sysconf("SC_PAGE_SIZE")
         self.ticks_per_s: int = os.sysconf("SC_CLK_TCK")
         self._recorded: dict[str, t.Any] = {}
+        self._elapsed = 0.0
         if root:
             with open(os.path.join(root, "commands.json"), "rb") as stream:
                 self._recorded = json.load(stream)
@@ -119,6 +120,32 @@ class Machine:
     def uptime_s(self) -> float:
         """Seconds since boot, suspended time included, as in /proc/uptime. Raises OSError."""
         return float(self.text("/proc/uptime").split()[0])
+
+    def monotonic(self) -> float:
+        """A clock that never goes back, in seconds."""
+        return self._elapsed if self.root else time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; in a replay only the clock moves."""
+        if self.root:
+            self._elapsed += seconds
+        elif seconds > 0:
+            time.sleep(seconds)
+
+    # processors and processes
+
+    def affinity(self) -> int:
+        """How many CPUs processes here may run on: those of process 1 (our own affinity may be narrower)."""
+        if self.root:
+            return int(self._recorded.get("affinity", 1))
+        try:
+            return len(os.sched_getaffinity(1))
+        except OSError:
+            return len(os.sched_getaffinity(0))
+
+    def pid(self) -> int:
+        """The calling process."""
+        return 0 if self.root else os.getpid()
 
     # programs
 
