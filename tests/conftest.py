@@ -10,11 +10,14 @@ itself need not be installed.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any, List
 
 ROOT = Path(__file__).resolve().parent.parent
+_TEMPORARY: List[Path] = []
 
 
 def _collection_path() -> Path:
@@ -24,10 +27,23 @@ def _collection_path() -> Path:
     if link.exists() and link.resolve() == ROOT:
         return made
     folder = Path(tempfile.mkdtemp(prefix="pressure-collections-"))
+    _TEMPORARY.append(folder)
     parent = folder / "ansible_collections" / "oncall"
     parent.mkdir(parents=True)
     (parent / "pressure").symlink_to(ROOT, target_is_directory=True)
     return folder
+
+
+def pytest_unconfigure(config: Any) -> None:
+    """Remove what this run made, and end with the line of counts that the stages add up."""
+    for folder in _TEMPORARY:
+        shutil.rmtree(str(folder), ignore_errors=True)
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or hasattr(config, "workerinput"):
+        return
+    counts = {name: len(reporter.stats.get(name, [])) for name in ("passed", "failed", "error", "skipped")}
+    if any(counts.values()):
+        reporter.write_line("%d passed, %d failed, %d skipped" % (counts["passed"], counts["failed"] + counts["error"], counts["skipped"]))
 
 
 sys.path.insert(0, str(_collection_path()))

@@ -1,0 +1,37 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run every molecule scenario from creation to removal, one after another."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from checks import ROOT, Tally, clean_environment, program, run
+
+
+def main() -> None:
+    """Make sure that there is a container engine, then run the scenarios named, or all."""
+    tally = Tally()
+    engine = run([str(ROOT / "tests" / "lab" / "engine")])
+    print(engine.output.rstrip(), flush=True)
+    if not tally.tell("a container engine", engine.status == 0, seconds=engine.seconds):
+        tally.end()
+    names = sys.argv[1:] or sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
+    environment = clean_environment(
+        ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"),
+        # molecule's own playbooks need the collections of the environment beside ours
+        ANSIBLE_COLLECTIONS_PATH=str(ROOT / ".venv" / "collections"),
+        PROJECT_ROOT=str(Path(ROOT)),
+    )
+    for name in names:
+        done = run([program("molecule"), "test", "--scenario-name", name], env=environment)
+        tally.tell("scenario %s" % name, done.status == 0, detail=done.output, seconds=done.seconds)
+    if not names:
+        tally.tell("scenarios", False, "none was found under molecule/")
+    tally.end()
+
+
+if __name__ == "__main__":
+    main()
