@@ -85,7 +85,7 @@ def write_snapshot(report_dir: str, host: str, document: t.Mapping[str, t.Any]) 
 
     Raises BadDocument for a document that is no snapshot or is too large, OSError where it cannot be written.
     """
-    cleaned = dict(check(clean_tree(_numbers(document))), host=clean(host))
+    cleaned = dict(check(clean_tree(_numbers(document))), name=clean(host))
     path = snapshot_path(report_dir, host)
     write_document(path, cleaned)
     return path
@@ -93,7 +93,7 @@ def write_snapshot(report_dir: str, host: str, document: t.Mapping[str, t.Any]) 
 
 def unreached(host: str, reason: str) -> dict[str, t.Any]:
     """The document of a host that gave no answer."""
-    return {"schema": SCHEMA, "host": clean(host), "unreached": clean(reason)}
+    return {"schema": SCHEMA, "name": clean(host), "unreached": clean(reason)}
 
 
 def make_folder(path: str) -> None:
@@ -156,7 +156,7 @@ def _read(path: str, name: str) -> Loaded:
     except (BadDocument, OSError) as problem:
         text = problem.strerror if isinstance(problem, OSError) else str(problem)
         return Loaded(clean(name), None, clean("snapshot %s: %s" % (os.path.basename(path), text or "cannot be read")))
-    host = document.get("host")
+    host = document.get("name")
     cleaned = t.cast("dict[str, t.Any]", clean_tree(document))
     return Loaded(clean(host) if isinstance(host, str) and host else clean(name), cleaned, None)
 

@@ -1,0 +1,80 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Build what rules look at from one snapshot: the host, each service, nginx.
+
+Private to oncall.pressure: no stable interface.
+
+A subject is a mapping: ``kind``, ``service`` (the service's row, null for a host), ``host``, ``machine``, ``oom``, ``nginx``,
+``processes``, ``taken``, and ``derived``, the figures made of them.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.oncall.pressure.plugins.plugin_utils._host_figures import host_figures, traffic_figures
+from ansible_collections.oncall.pressure.plugins.plugin_utils._service_figures import service_figures
+from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, rows, text
+
+
+class Subject(t.NamedTuple):
+    """One thing that rules look at."""
+
+    kind: str
+    service: str | None
+    name: str | None
+    component: str
+    data: dict[str, t.Any]
+
+
+#: Which collector measures what a selection starts with.
+COLLECTORS = {
+    "host": "host",
+    "machine": "host",
+    "oom": "oom",
+    "nginx": "nginx",
+    "processes": "services",
+    "service": "services",
+    "derived.kills": "oom",
+    "derived.memory": "services",
+    "derived.workers": "services",
+    "derived.cpu": "services",
+    "derived.io": "host",
+    "derived.traffic": "nginx",
+    "derived.client": "nginx",
+    "derived.path": "nginx",
+    "derived.failed_pct": "nginx",
+    "derived.web": "services",
+}
+
+#: The collector without which there are no subjects of a kind.
+NEEDED = {"host": "host", "service": "services", "nginx": "nginx"}
+
+
+def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
+    """Every subject of a snapshot; services that only the kernel's kills name are among them."""
+    shared = {key: snapshot.get(key) for key in ("host", "machine", "oom", "nginx", "processes", "taken", "collectors")}
+    found = [Subject("host", None, None, "host", {**shared, "kind": "host", "service": None, "derived": host_figures(snapshot)})]
+    for service in [*_services(snapshot), *_gone(snapshot)]:
+        identity = t.cast(str, service["id"])
+        data = {**shared, "kind": "service", "service": service, "derived": service_figures(service, snapshot)}
+        found.append(Subject("service", identity, text(service, "name") or identity, text(service, "component") or "other", data))
+    if isinstance(snapshot.get("nginx"), dict):
+        row = next((row for row in _services(snapshot) if row.get("component") == "nginx"), None)
+        data = {**shared, "kind": "nginx", "service": row, "derived": traffic_figures(snapshot)}
+        found.append(Subject("nginx", text(row, "id"), text(row, "name") or text(row, "id"), "nginx", data))
+    return found
+
+
+def _services(snapshot: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    return [row for row in rows(snapshot, "services") if text(row, "id")]
+
+
+def _gone(snapshot: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    """Services that were killed and that nothing else knows any more: a kill must not go unnamed."""
+    killed = at(snapshot, "oom", "services")
+    present = {row["id"] for row in _services(snapshot)}
+    names = [name for name in killed if isinstance(name, str) and name and name not in present] if isinstance(killed, dict) else []
+    return [{"id": name, "name": name, "component": "other", "role": "other", "state": "unknown", "workers": None} for name in sorted(names)[:50]]

@@ -1,0 +1,158 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How many workers a service has, how large one is, and how many would fit.
+
+Private to oncall.pressure: no stable interface.
+
+Living workers are the fact. While a unit is down between two restarts, or all its workers were started after the last
+kill, their sizes say nothing yet: then the configured count and the sizes in the kernel's own lines are used.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, known, median, num, pct, ratio, rows, text, whole
+
+#: The share of a budget that workers may fill: the rest is for the moment in which they grow.
+FILL = 0.8
+
+DOWN = ("restarting", "failed", "stopped")
+
+#: Pools whose concurrency is no number of processes.
+_THREAD_POOLS = ("threads", "gevent", "eventlet", "solo", "thread")
+
+
+class Sizes(t.NamedTuple):
+    """The size of one worker, where it is from, and how far the largest stands out."""
+
+    each: float | None
+    measure: str | None
+    largest: float | None
+    largest_ratio: float | None
+    next_ratio: float | None
+    settled: bool
+
+
+def worker_figures(service: t.Mapping[str, t.Any], kills: t.Mapping[str, t.Any], limit: float | None, budget: float | None) -> dict[str, t.Any]:
+    """The figures under ``derived.workers``. ``limit`` is what binds the service, ``budget`` what its workers may share, in bytes."""
+    down = text(service, "state") in DOWN
+    running = num(service, "worker_summary", "count")
+    configured = configured_workers(service)
+    count = _count(down, running, configured, bool(kills.get("count")))
+    sizes = _sizes(service, kills, limit, count, down)
+    fits = None if sizes.each is None or not sizes.each or budget is None else int(max(budget, 0) // sizes.each)
+    target = None if fits is None or count is None or count < 2 else max(1, min(fits, int(count) - 1))
+    lower_by = None if target is None or count is None else count - target
+    return {
+        "down": down,
+        "running": running,
+        "configured": configured,
+        "count": count,
+        "each_bytes": sizes.each,
+        "each_pct_of_limit": pct(sizes.each, limit),
+        "measure": sizes.measure,
+        "settled": sizes.settled,
+        "total_bytes": num(service, "worker_summary", "total_bytes"),
+        "spread_pct": num(service, "worker_summary", "spread_pct") if sizes.settled and not down else None,
+        "largest_bytes": sizes.largest,
+        "largest_pid": num(service, "worker_summary", "largest_pid") if not down else None,
+        "largest_ratio": sizes.largest_ratio,
+        "next_ratio": sizes.next_ratio,
+        "excess_bytes": None if sizes.largest is None or sizes.each is None else max(sizes.largest - sizes.each, 0),
+        "median_age_s": num(service, "worker_summary", "median_age_s"),
+        "demand_bytes": None if sizes.each is None or count is None else sizes.each * count,
+        "demand_pct": pct(None if sizes.each is None or count is None else sizes.each * count, limit),
+        "fits": fits,
+        "target": target,
+        "frees_bytes": None if lower_by is None or sizes.each is None else lower_by * sizes.each,
+        "place": text(service, "settings", "workers", "where"),
+        "layer": _layer(text(service, "settings", "workers", "layer")),
+        "option": {"celery": "--concurrency"}.get(str(service.get("component")), "--workers"),
+        "recycled_after": _recycle(service),
+    }
+
+
+def configured_workers(service: t.Mapping[str, t.Any]) -> int | None:
+    """The number of worker processes that the settings ask for, null where they do not say."""
+    settings = at(service, "settings")
+    if text(settings, "worker_class", "value") in _THREAD_POOLS and service.get("component") == "celery":
+        return 1
+    scaled = whole(at(settings, "autoscale", "value"))
+    return scaled if scaled else whole(at(settings, "workers", "value"))
+
+
+def _layer(layer: str | None) -> str | None:
+    return layer.replace("_", " ") if layer and layer.islower() else layer
+
+
+def _recycle(service: t.Mapping[str, t.Any]) -> float | None:
+    """After how many requests or tasks a worker is replaced; 0 for never, null where not known."""
+    name = "max_tasks_per_child" if service.get("component") == "celery" else "max_requests"
+    setting = at(service, "settings", name)
+    return whole(at(setting, "value")) if isinstance(setting, dict) else None
+
+
+def _count(down: bool, running: float | None, configured: float | None, killed: bool) -> float | None:
+    """How many workers there are, or would be were they not being killed."""
+    if down:
+        return configured
+    if killed and known(running, configured):
+        return max(known(running, configured))
+    return running if running is not None else configured
+
+
+def _sizes(service: t.Mapping[str, t.Any], kills: t.Mapping[str, t.Any], limit: float | None, count: float | None, down: bool) -> Sizes:
+    workers = [] if down else rows(service, "workers")
+    key = "pss_bytes" if text(service, "worker_summary", "memory_source") == "pss" else "rss_bytes"
+    living = [(size, num(worker, "age_s")) for worker in workers for size in known(num(worker, key))]
+    victim = t.cast("float | None", kills.get("median_bytes"))
+    last = t.cast("float | None", kills.get("last_age_s"))
+    if not kills.get("count") or victim is None or last is None:
+        return _of_living([size for size, dummy in living], service, key)
+    survivors = [size for size, age in living if age is not None and age > last]
+    if len(survivors) >= 2 and len(survivors) * 2 >= len(living):
+        return _beside_survivors(survivors, [size for size, dummy in living], victim, key)
+    return _of_victims(victim, t.cast("float | None", kills.get("largest_bytes")), limit, count)
+
+
+def _of_living(sizes: list[float], service: t.Mapping[str, t.Any], key: str) -> Sizes:
+    measure = key[:3].upper()
+    if not sizes:
+        each = num(service, "worker_summary", "median_bytes")
+        return Sizes(each, measure if each is not None else None, num(service, "worker_summary", "largest_bytes"), None, None, True)
+    ordered = sorted(sizes)
+    others = ordered[:-1]
+    if not others:
+        return Sizes(ordered[0], measure, ordered[0], 1.0, 1.0, True)
+    stands_out = ratio(ordered[-1], median(others))
+    beside = ratio(ordered[-1], others[-1])
+    # Where one stands out, the others are what one more worker costs.
+    each = median(others) if stands_out is not None and stands_out >= 3 else median(ordered)
+    return Sizes(each, measure, ordered[-1], stands_out, beside, True)
+
+
+def _beside_survivors(survivors: list[float], living: list[float], victim: float, key: str) -> Sizes:
+    """Workers that lived through the kill, beside the one that did not: the odd one may be dead or alive."""
+    dead = (ratio(victim, median(survivors)), ratio(victim, max(survivors)))
+    others = sorted(living)[:-1]
+    alive = (ratio(max(living), median(others)), ratio(max(living), max(others)))
+    stands_out, beside = max(dead, alive, key=lambda pair: pair[1] or 0)
+    odd = stands_out is not None and beside is not None and stands_out >= 3 and beside >= 2
+    usual = median(survivors) or 0.0
+    each = usual if odd else max(usual, victim)
+    measure = key[:3].upper() if odd or usual >= victim else "anonymous memory when killed"
+    return Sizes(each, measure, max(victim, *living), stands_out, beside, True)
+
+
+def _of_victims(victim: float, largest: float | None, limit: float | None, count: float | None) -> Sizes:
+    """Nothing alive compares: what the victim left of the limit to the others says whether it stood out."""
+    measure = "anonymous memory when killed"
+    if limit is None or count is None or count < 2 or victim >= limit:
+        return Sizes(victim, measure, largest, None, None, False)
+    rest = (limit - victim) / (count - 1)
+    stands_out = ratio(victim, rest)
+    odd = stands_out is not None and stands_out >= 3
+    return Sizes(rest if odd else victim, measure, largest if largest is not None else victim, stands_out, stands_out, False)
