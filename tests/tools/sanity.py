@@ -91,12 +91,14 @@ def main() -> None:
     done = run(command, cwd=COLLECTION, env=environment)
     started = re.findall(r'^Running sanity test "([^"]+)"', done.output, re.MULTILINE)
     skipped = re.findall(r'^WARNING: Skipping sanity test "([^"]+)"(.*)', done.output, re.MULTILINE)
-    failing = re.search(r"sanity test\(s\) listed below \(out of \d+\) failed:?\s*((?:\n.+)+)", done.output)
+    failing = re.search(r"sanity test\(s\) listed below \(out of \d+\) failed[^\n]*((?:\n.+)+)", done.output)
     broken = {line.split()[0] for line in failing.group(1).splitlines() if line.strip()} if failing else set()
 
     tally = Tally()
     if done.status != 0:
-        print(done.output)
+        # Between the findings stand hundreds of lines about environments being made.
+        found = [line for line in done.output.splitlines() if line.startswith(("ERROR", "FATAL"))]
+        print("\n".join(found) if found else done.output)
     for name, why in skipped:
         print("said   %s was skipped%s" % (name, why))
     for name in sorted(set(started)):
