@@ -106,17 +106,13 @@ class Cgroups:
             return _cgroup.limit(self._text("memory", path, "memory.limit_in_bytes"))
         return _cgroup.limit(self._text("", path, "memory.max"))
 
-    def binding_memory_limit(self, path: str) -> tuple[int, str] | None:
-        """The smallest limit of a cgroup and those above it, and whose it is; null where none has one."""
-        best: tuple[int, str] | None = None
-        here = path.rstrip("/")
-        while True:
-            limit = self.memory_limit(here or "/")
-            if limit is not None and (best is None or limit < best[0]):
-                best = (limit, here or "/")
-            if not here:
-                return best
-            here = here.rpartition("/")[0]
+    def binding_memory_limit(self, path: str, below: str | None = None) -> tuple[int, str] | None:
+        """The smallest limit of a cgroup and those above it, and whose it is; null where none has one.
+
+        :param below: a cgroup above it at which to stop, itself not looked at; null goes on to the top
+        """
+        limits = [(limit, here) for here, limit in ((here, self.memory_limit(here)) for here in _upwards(path, below)) if limit is not None]
+        return min(limits, key=lambda row: row[0]) if limits else None
 
     def cpu(self, path: str) -> CpuTime | None:
         """Null where the cgroup has no CPU accounting."""
@@ -145,17 +141,10 @@ class Cgroups:
             return int(quota) / period
         return _cgroup.cpu_quota(self._text("", path, "cpu.max"))
 
-    def binding_cpu_quota(self, path: str) -> float | None:
-        """The smallest quota of a cgroup and those above it, in CPUs."""
-        quotas = []
-        here = path.rstrip("/")
-        while True:
-            quota = self.cpu_quota(here or "/")
-            if quota is not None:
-                quotas.append(quota)
-            if not here:
-                return min(quotas) if quotas else None
-            here = here.rpartition("/")[0]
+    def binding_cpu_quota(self, path: str, below: str | None = None) -> float | None:
+        """The smallest quota of a cgroup and those above it, in CPUs; ``below`` as for memory."""
+        quotas = [quota for quota in map(self.cpu_quota, _upwards(path, below)) if quota is not None]
+        return min(quotas) if quotas else None
 
     def pressure(self, path: str) -> dict[str, dict[str, float | None]] | None:
         """The cgroup's own PSI (version 2 only), null where there is none."""
@@ -165,3 +154,13 @@ class Cgroups:
             if text:
                 found[resource] = _proc.pressure(text)
         return found or None
+
+
+def _upwards(path: str, below: str | None) -> t.Iterator[str]:
+    """A cgroup path and those above it, up to the top or to ``below``, which is left out."""
+    here = path.rstrip("/")
+    while below is None or here != below.rstrip("/"):
+        yield here or "/"
+        if not here:
+            return
+        here = here.rpartition("/")[0]

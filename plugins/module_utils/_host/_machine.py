@@ -79,6 +79,14 @@ class Machine:
         finally:
             os.close(descriptor)
 
+    def peek(self, path: str, limit: int = 4096) -> bytes:
+        """What one read gives: enough for most files of /proc, at half the cost of :meth:`read`. Raises OSError."""
+        descriptor = os.open(self.root + path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            return os.read(descriptor, limit)
+        finally:
+            os.close(descriptor)
+
     def text(self, path: str, limit: int = READ_LIMIT) -> str:
         """Like :meth:`read`, decoded."""
         return decode(self.read(path, limit))
@@ -146,6 +154,10 @@ class Machine:
     def pid(self) -> int:
         """The calling process."""
         return 0 if self.root else os.getpid()
+
+    def euid(self) -> int:
+        """The user that the calling process acts as."""
+        return int(self._recorded.get("euid", 0)) if self.root else os.geteuid()
 
     # programs
 

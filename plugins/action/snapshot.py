@@ -1,0 +1,109 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run the snapshot module on one host and write its document on the controller at once.
+
+A host that cannot be measured is a document that says so, and one line of the report; it never ends the run. Only bad input
+fails.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import typing as t
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.oncall.pressure.plugins.plugin_utils import _documents, _unreached
+
+_MODULE = "oncall.pressure.snapshot"
+
+#: What ansible-core says when it could not become another user, on its several lines.
+_BECOME = re.compile(r"(?:missing|incorrect|timed? ?out waiting for|duplicate)[^\n]{0,80}(?:password|privilege escalation)|a password is required|not in the sudoers file|not allowed to execute"
+                     r"|sudo: (?:command )?not found|(?:doas|su|sudo):", re.IGNORECASE)
+
+
+class ActionModule(ActionBase):
+    """The action of the snapshot module."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        host = str(task_vars.get("inventory_hostname", "localhost"))
+        report_dir = self._task.args.get("report_dir")
+        result, lost = self._measure(task_vars)
+        received = time.time()
+        document = result.get("snapshot")
+        if not isinstance(document, dict):
+            if _is_bad_input(result):
+                return {"failed": True, "changed": False, "msg": str(result.get("msg"))}
+            document = _documents.unreached(host, _unreached.explain(result, self._play_context.remote_addr))
+        else:
+            _complete(document, host, received, lost)
+        if not report_dir:
+            answered = "unreached" not in document
+            return {"changed": False, "failed": not answered, "snapshot": document, "msg": "measured" if answered else document["unreached"]}
+        try:
+            path = _documents.write_snapshot(str(report_dir), host, document)
+        except (OSError, ValueError) as problem:
+            return {"failed": True, "changed": False, "msg": "the snapshot could not be written under %s: %s" % (report_dir, problem)}
+        return {"changed": False, "digest": _digest(document, path)}
+
+    def _measure(self, task_vars: dict[str, t.Any]) -> tuple[dict[str, t.Any], str | None]:
+        """The module's result, and what was lost on the way: where no other user can be become, it measures as the one who logs in."""
+        result = self._call(task_vars)
+        if "snapshot" in result or not self._task.become or not _BECOME.search(_words(result)):
+            return result, None
+        self._connection.set_become_plugin(None)
+        again = self._call(task_vars)
+        if "snapshot" not in again:
+            return result, None
+        return again, "no privileges: %s" % _unreached.explain_become(_words(result))
+
+    def _call(self, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        arguments = {name: value for name, value in self._task.args.items() if name != "report_dir"}
+        try:
+            return t.cast("dict[str, t.Any]", self._execute_module(module_name=_MODULE, module_args=arguments, task_vars=task_vars))
+        except AnsibleConnectionFailure as problem:
+            return {"failed": True, "unreachable": True, "msg": str(problem)}
+        except AnsibleError as problem:
+            return {"failed": True, "msg": str(problem)}
+
+
+def _words(result: t.Mapping[str, t.Any]) -> str:
+    return " ".join(str(result.get(name) or "") for name in ("msg", "module_stderr", "module_stdout", "exception"))[:8192]
+
+
+def _is_bad_input(result: t.Mapping[str, t.Any]) -> bool:
+    """Whether the module refused its parameters: the same on every host, so it is the caller's to mend."""
+    text = str(result.get("msg") or "")
+    return not result.get("unreachable") and ("module_stderr" not in result) and bool(
+        re.search(r"must be from .* to |Unsupported parameters|argument '?\w+'? is of type|missing required arguments", text))
+
+
+def _complete(document: dict[str, t.Any], host: str, received: float, lost: str | None) -> None:
+    """Fill in what only the controller knows."""
+    document["name"] = host
+    taken = document.get("taken")
+    if isinstance(taken, dict) and isinstance(taken.get("epoch_s"), (int, float)):
+        # the answer travelled for a moment: small offsets are that and not the clock
+        taken["clock_offset_s"] = round(taken["epoch_s"] - received, 1)
+    document["lost"] = lost
+
+
+def _digest(document: t.Mapping[str, t.Any], path: str) -> dict[str, t.Any]:
+    """What the run keeps in memory of one host: no text that the host chose."""
+    collectors = document.get("collectors")
+    known = ("ok", "partial", "absent", "denied", "error")
+    statuses = {}
+    if isinstance(collectors, dict):
+        statuses = {name: row.get("status") for name, row in collectors.items()
+                    if isinstance(row, dict) and row.get("status") in known and re.match(r"[a-z]{1,20}\Z", str(name))}
+    return {"answered": "unreached" not in document, "path": path, "collectors": statuses}

@@ -1,0 +1,109 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is read of the few processes that matter: proportional memory, open files, bytes read and written, the user.
+
+Private to oncall.pressure: no stable interface.
+
+PSS costs about 10 ms per resident GiB under the lock of the process that is measured, and has stalled databases: it is read
+largest worker first, of processes below a size, within a time budget. What was left unmeasured is said.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.oncall.pressure.plugins.module_utils._components._process_table import Process
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options
+from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
+from ansible_collections.oncall.pressure.plugins.module_utils._host._text import decode
+from ansible_collections.oncall.pressure.plugins.module_utils._parse import _proc
+
+#: A process larger than this is not walked for its PSS.
+_PSS_CEILING_BYTES = 4 * 1024 ** 3
+
+#: How many processes beside the workers have PSS, I/O and open files read: the largest.
+_LARGEST = 16
+_IO_PROCESSES = 128
+_OPEN_FILES_PROCESSES = 64
+
+
+def measure(machine: Machine, processes: t.Mapping[int, Process], workers: t.Sequence[Process], options: Options) -> str | None:
+    """Fill in pss_bytes, anon_bytes, open_files and io_before; returns what was left out and why, or null."""
+    by_size = sorted(processes.values(), key=lambda process: -process.rss_bytes)
+    chosen = sorted(workers, key=lambda process: -process.rss_bytes)
+    known = {process.pid for process in chosen}
+    chosen += [process for process in by_size[:_LARGEST] if process.pid not in known]
+    for process in (chosen + by_size)[:_IO_PROCESSES]:
+        process.io_before = _io(machine, process.pid)
+    for process in chosen[:_OPEN_FILES_PROCESSES]:
+        process.open_files = _open_files(machine, process.pid)
+    return _pss(machine, chosen, options.pss_budget_s)
+
+
+def _pss(machine: Machine, chosen: t.Sequence[Process], budget_s: float) -> str | None:
+    end = machine.monotonic() + budget_s
+    large = late = refused = 0
+    for process in chosen:
+        if process.rss_bytes > _PSS_CEILING_BYTES:
+            large += 1
+        elif machine.monotonic() >= end:
+            late += 1
+        else:
+            try:
+                figures = _proc.named_kib(decode(machine.peek("/proc/%d/smaps_rollup" % process.pid)))
+            except PermissionError:
+                refused += 1
+                continue
+            except OSError:
+                continue
+            process.pss_bytes, process.anon_bytes = figures.get("Pss"), figures.get("Pss_Anon", figures.get("Anonymous"))
+    reasons = []
+    if large:
+        reasons.append("%d larger than %d GiB" % (large, _PSS_CEILING_BYTES // 1024 ** 3))
+    if late:
+        reasons.append("%d beyond the time budget of %.1f s" % (late, budget_s))
+    if refused:
+        reasons.append("%d of other users (no privileges)" % refused)
+    return "PSS not read of " + ", ".join(reasons) if reasons else None
+
+
+def measure_io_again(machine: Machine, processes: t.Mapping[int, Process]) -> None:
+    """Fill in io_after for those that have io_before."""
+    for process in processes.values():
+        if process.io_before is not None and process.seen_twice:
+            process.io_after = _io(machine, process.pid)
+
+
+def _io(machine: Machine, pid: int) -> dict[str, int] | None:
+    try:
+        return _proc.numbers(decode(machine.peek("/proc/%d/io" % pid, 1024)))
+    except OSError:
+        return None
+
+
+def _open_files(machine: Machine, pid: int) -> int | None:
+    try:
+        return len(machine.names("/proc/%d/fd" % pid))
+    except OSError:
+        return None
+
+
+def user_names(machine: Machine) -> dict[int, str]:
+    """Names by uid from /etc/passwd: no name service is asked, it may hang."""
+    names: dict[int, str] = {}
+    for line in (machine.text_or_none("/etc/passwd", 1048576) or "").splitlines():
+        parts = line.split(":")
+        if len(parts) >= 3 and parts[2].isdigit():
+            names.setdefault(int(parts[2]), parts[0])
+    return names
+
+
+def user(machine: Machine, pid: int, names: t.Mapping[int, str]) -> str | None:
+    """Whose a process is: a name, else the number."""
+    try:
+        uid = machine.stat("/proc/%d" % pid).st_uid
+    except OSError:
+        return None
+    return names.get(uid, str(uid))

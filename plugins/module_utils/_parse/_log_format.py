@@ -1,0 +1,247 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An nginx ``log_format`` as patterns that take the needed fields out of many lines at once.
+
+Private to oncall.pressure: no stable interface. Pure. Source: ngx_http_log_module, and its escaping in ngx_http_log_escape.
+
+A format is literal text between variables, so text, tab, key=value and JSON formats are all read the same way.
+Patterns begin with a literal line feed, which ``findall`` searches for much faster than for ``^``. The fast ones use
+sets that exclude one character and so might run over the end of a line: whoever uses them proves for each chunk that
+there are as many matches as lines, and takes the strict ones (which never leave a line) for a chunk where there are not.
+"""
+
+from __future__ import annotations
+
+import calendar
+import re
+import typing as t
+
+#: The format that nginx has without being told.
+COMBINED = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
+
+#: What is taken out of a line, and the variables that tell it, the better ones first.
+_ROLES = {
+    "client": ("remote_addr", "realip_remote_addr", "proxy_protocol_addr"),
+    "time": ("msec", "time_iso8601", "time_local"),
+    "path": ("request", "request_uri", "uri", "document_uri"),
+    "status": ("status",),
+    "size": ("body_bytes_sent", "bytes_sent"),
+    "duration": ("request_time", "upstream_response_time"),
+    "forwarded": ("http_x_forwarded_for", "proxy_add_x_forwarded_for"),
+}
+
+#: Fields that are always counted; the others are read where details are.
+_COLUMNS = ("client", "path", "status", "size")
+
+# Values that never hold a blank, whatever a client sends.
+_WORDS = frozenset((
+    "remote_addr", "realip_remote_addr", "proxy_protocol_addr", "remote_port", "realip_remote_port", "status", "body_bytes_sent", "bytes_sent",
+    "request_length", "request_time", "msec", "time_iso8601", "request_method", "scheme", "server_protocol", "pipe", "connection",
+    "connection_requests", "pid", "request_id", "host", "http_host", "server_name", "server_port", "server_addr", "gzip_ratio",
+    "ssl_protocol", "ssl_cipher", "ssl_session_reused", "hostname", "nginx_version", "request_completion", "https", "upstream_cache_status",
+    "sent_http_location", "request_uri", "content_length",
+))
+
+_VARIABLE = re.compile(r"\$(?:\{([A-Za-z0-9_]+)\}|([A-Za-z0-9_]+))")
+
+_MONTHS = {name: number for number, name in enumerate((b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"), 1)}
+_TIME_LOCAL = re.compile(rb"(\d\d)/([A-Z][a-z][a-z])/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)\Z")
+_TIME_ISO = re.compile(rb"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:Z|([+-])(\d\d):(\d\d))\Z")
+_TIME_EPOCH = re.compile(rb"\d{9,11}(?:\.\d{1,6})?\Z")
+
+
+class LinePattern(t.NamedTuple):
+    """A pattern for ``findall`` over text that begins with a line feed, and which column of its rows holds which field."""
+
+    pattern: t.Pattern[bytes]
+    columns: t.Mapping[str, int]
+
+
+class LogFormat(t.NamedTuple):
+    """name; missing: what the format does not tell (client, time, path, status); lines: several in a record where the format has a
+    line feed inside. The patterns: counts has the fields that are always counted, details all of them, strict the same within lines, time the time only."""
+
+    name: str
+    missing: tuple[str, ...]
+    json: bool
+    one_line: bool
+    counts: LinePattern
+    details: LinePattern
+    strict: LinePattern
+    time: LinePattern | None
+
+
+class _Part(t.NamedTuple):
+    """A piece of a format: literal text, or a variable and the role it plays ("" for none)."""
+
+    literal: str
+    variable: str
+    role: str
+
+
+def epoch(value: bytes) -> float | None:
+    """Seconds since the epoch of a $time_local, $time_iso8601 or $msec; null where it is none of them."""
+    found = _TIME_LOCAL.match(value)
+    if found:
+        day, name, year, hour, minute, second, sign, zone_hours, zone_minutes = found.groups()
+        month = _MONTHS.get(name, 0)
+    else:
+        found = _TIME_ISO.match(value)
+        if not found:
+            return float(value) if _TIME_EPOCH.match(value) else None
+        year, number, day, hour, minute, second, sign, zone_hours, zone_minutes = found.groups()
+        month = int(number)
+    if not (1 <= month <= 12 and 1 <= int(day) <= 31 and int(year) >= 1970):
+        return None
+    seconds = calendar.timegm((int(year), month, int(day), int(hour), int(minute), int(second), 0, 0, 0))
+    zone = int(zone_hours or 0) * 3600 + int(zone_minutes or 0) * 60
+    return float(seconds + zone if sign == b"-" else seconds - zone)
+
+
+def compile_format(name: str, text: str, escape: str = "default") -> LogFormat:
+    """Patterns for one log_format: its parameters joined, and its ``escape`` (default, json or none)."""
+    text = text.rstrip("\n")
+    parts = _split(text)
+    roles = {part.role for part in parts if part.role}
+    json_escape = escape == "json"
+    everything = tuple(_ROLES)
+    return LogFormat(
+        name=name, missing=tuple(role for role in ("client", "time", "path", "status") if role not in roles), json=json_escape, one_line="\n" not in text,
+        counts=_pattern(parts, _COLUMNS, False, json_escape), details=_pattern(parts, everything, False, json_escape),
+        strict=_pattern(parts, everything, True, json_escape), time=_pattern(parts, ("time",), True, json_escape) if "time" in roles else None,
+    )
+
+
+def _split(text: str) -> list[_Part]:
+    """The format's parts; each role goes to the best variable that the format has, at its first place."""
+    names = [found.group(1) or found.group(2) for found in _VARIABLE.finditer(text)]
+    chosen = {}
+    for role, variables in _ROLES.items():
+        for variable in variables:
+            if variable in names:
+                chosen[variable] = role
+                break
+    parts: list[_Part] = []
+    end = 0
+    for found in _VARIABLE.finditer(text):
+        if found.start() > end:
+            parts.append(_Part(text[end:found.start()], "", ""))
+        variable = found.group(1) or found.group(2)
+        parts.append(_Part("", variable, chosen.pop(variable, "")))
+        end = found.end()
+    if end < len(text):
+        parts.append(_Part(text[end:], "", ""))
+    return parts
+
+
+def _pattern(parts: t.Sequence[_Part], wanted: t.Sequence[str], strict: bool, json_escape: bool) -> LinePattern:
+    """The pattern as far as the last wanted field and what ends it; the rest of a line does not matter."""
+    last = max([number for number, part in enumerate(parts) if part.role in wanted], default=-1)
+    pieces = [b"\n"]
+    columns: dict[str, int] = {}
+    number = 0
+    while number <= last:
+        skip = 0 if strict else _skip(parts, number, wanted)
+        if skip:
+            pieces.append(b'[^"]*"')
+            number = skip
+            continue
+        part = parts[number]
+        following = parts[number + 1].literal if number + 1 < len(parts) else "\n"
+        if part.literal:
+            pieces.append(re.escape(part.literal.encode()))
+        elif part.role in wanted:
+            columns[part.role] = len(columns)
+            pieces.append(_field(part, following, strict, json_escape))
+        else:
+            pieces.append(_value(part.variable, following, strict, json_escape))
+        number += 1
+    if last >= 0:
+        following = parts[last + 1].literal if last + 1 < len(parts) else ""
+        pieces.append(re.escape(following[:1].encode()))
+    # findall gives rows only where there are two groups or more
+    pieces.append(b"()" * max(2 - len(columns), 0))
+    return LinePattern(re.compile(b"".join(pieces)), columns)
+
+
+def _skip(parts: t.Sequence[_Part], number: int, wanted: t.Sequence[str]) -> int:
+    """The part after a run that can be passed over by looking for the one quote in it; 0 where there is no such run.
+
+    The run has no wanted field and its literals hold one double quote, as their last character. (nginx escapes quotes in values.)
+    """
+    seen = False
+    for place in range(number, len(parts)):
+        part = parts[place]
+        if part.variable and part.role in wanted:
+            return 0
+        seen = seen or bool(part.variable)
+        if '"' in part.literal:
+            return place + 1 if seen and part.literal.index('"') == len(part.literal) - 1 else 0
+    return 0
+
+
+def _excluding(characters: str, strict: bool) -> bytes:
+    """A set of everything but some characters (and, where strict, the end of the line)."""
+    return b"[^" + re.escape(characters).encode() + (b"\n" if strict and "\n" not in characters else b"") + b"]"
+
+
+def _field(part: _Part, following: str, strict: bool, json_escape: bool) -> bytes:
+    """The pattern of a wanted field, with one group."""
+    end = following[:1] or "\n"
+    if part.variable == "request":
+        return _request(end, strict, json_escape)
+    if part.role == "path":
+        # what follows the path (its query) is passed over
+        return b"(" + _excluding("?" + end, strict) + b"*)(?:[?]" + _value(part.variable, following, strict, json_escape) + b")?"
+    if part.variable == "time_local":
+        # a fixed length needs no look at each character
+        return b"([0-9]" + (b"[^\n]{25}" if strict else b".{25}") + b")"
+    if part.role == "size":
+        return b"([0-9-]+)"
+    if part.role == "client":
+        # an IPv6 address holds colons
+        return b"(" + _excluding(end if end not in ":." else " ", strict) + b"{1,64})" if end not in ":." else b"([0-9a-fA-F.:]{1,64}|unix:)"
+    return b"(" + _value(part.variable, following, strict, json_escape) + b")"
+
+
+def _request(end: str, strict: bool, json_escape: bool) -> bytes:
+    """$request: the target without its query in the group, which is empty where it is no METHOD and target.
+
+    Binary noise is a request without a path. Requests of HTTP/0.9, and of attackers, have no protocol.
+    """
+    if end == '"' and json_escape:
+        rest = _value("request", '"', strict, True)
+        return b'(?:[A-Z]{2,20} ([^ ?"\\\\' + (b"\n" if strict else b"") + b"]+))?" + rest
+    if end == '"':
+        rest = _excluding('"', strict)
+        return b"(?:[A-Z_-]{2,32} (" + _excluding(' ?"' if strict else " ?", strict) + b"+)" + rest + b"*|" + rest + b"*)"
+    word = _excluding(" " + end, strict)
+    return b"(?:[A-Z_-]{2,32} (" + _excluding(" ?" + end, strict) + b"+)(?:[?]" + word + b"*)?(?: HTTP/[0-9.]+)?|" + _excluding(end, strict) + b"*)"
+
+
+def _value(variable: str, following: str, strict: bool, json_escape: bool) -> bytes:
+    """The pattern of a variable's value, known by what comes after it. No pattern has two ways to match the same text but for one step back."""
+    if not following:
+        # directly followed by another variable: only the pattern of that one can find the border
+        return b"[^ \n]*?" if variable in _WORDS else b"[^\n]*?"
+    if following == "\n":
+        return b"[^\n]*"
+    if variable == "time_local":
+        return b"[0-9][^\n]{25}"
+    if following[0] == '"':
+        if json_escape and strict:
+            return b'[^"\\\\\n]*(?:\\\\[^\n][^"\\\\\n]*)*'
+        return _excluding('"', strict) + b"*"
+    if variable in _WORDS:
+        return _excluding(following[0], strict) + b"*"
+    if variable.startswith("upstream_"):
+        # several servers, tried one after the other: "a, b : c"
+        return b"(?:[^ ,\n]*(?:, | : ))*[^ ,\n]*" if following[0] == " " else _excluding(following[0], strict) + b"*"
+    # the character that is least likely inside the value ends it; blanks are likely in names of users and agents
+    mark = next((character for character in following if character != " "), "")
+    if mark and not mark.isalnum() and mark != "-":
+        before = following[: following.index(mark)]
+        return _excluding(mark, strict) + b"*" + (b"(?=" + re.escape((before + mark).encode()) + b")" if before else b"")
+    return b"[^\n]*?" if strict else _excluding(following[0], strict) + b"*"

@@ -1,0 +1,102 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the screen says: a block for each sick host, a line for each that is not known, one line for the fleet.
+
+Private to oncall.pressure: no stable interface. Plain text without terminal escapes; the healthy are silent.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import typing as t
+
+from ansible_collections.oncall.pressure.plugins.module_utils._host._text import visible
+
+#: Columns that a line should not pass. What cannot be broken (a path) may.
+WIDTH = 100
+
+#: How many lines of one kind stand in a block; the report has them all.
+_EVIDENCE = 4
+_NEXT = 3
+_ALSO = 3
+
+
+def screen(diagnosis: t.Mapping[str, t.Any], report: str | None = None, problems: t.Sequence[str] = ()) -> str:
+    """The text for the screen. ``report`` is the path of report.md, ``problems`` are lines about rules that were left out."""
+    hosts: t.Mapping[str, t.Any] = diagnosis["hosts"]
+    width = max([len(host) for host, row in hosts.items() if row["state"] != "healthy"], default=0)
+    blocks: list[str] = []
+    for host, row in hosts.items():
+        if row["verdicts"]:
+            blocks += _block(host, row, min(width, 40))
+        elif row["state"] != "healthy":
+            kind = "UNKNOWN" if row["reached"] else "UNREACHED"
+            blocks += _wrapped("%s  %s  " % (host.ljust(min(width, 40)), kind), row["reason"] or "nothing was measured", len(host.ljust(min(width, 40))) + 2)
+    blocks += ["rule left out: %s" % problem for problem in problems]
+    return visible_lines([*blocks, fleet_line(diagnosis["fleet"], hosts, report)])
+
+
+def visible_lines(lines: t.Iterable[str]) -> str:
+    """The lines as one text, with no control character but the line feeds between them."""
+    return "\n".join(visible(line) for line in lines)
+
+
+def fleet_line(fleet: t.Mapping[str, int], hosts: t.Mapping[str, t.Any], report: str | None) -> str:
+    """``12 hosts: 11 healthy, 1 memory.   report: reports/latest/report.md``"""
+    sick: dict[str, int] = {}
+    for row in hosts.values():
+        if row["verdicts"]:
+            sick[row["verdicts"][0]["resource"]] = sick.get(row["verdicts"][0]["resource"], 0) + 1
+    parts = ["%d healthy" % fleet["healthy"]] if fleet["healthy"] else []
+    parts += ["%d %s" % (sick[resource], resource) for resource in sorted(sick)]
+    parts += ["%d %s" % (fleet[kind], kind) for kind in ("unknown", "unreached") if fleet[kind]]
+    line = "%d %s: %s." % (fleet["hosts"], "host" if fleet["hosts"] == 1 else "hosts", ", ".join(parts) or "nothing to look at")
+    return line + ("   report: %s" % report if report else "")
+
+
+def _block(host: str, row: t.Mapping[str, t.Any], width: int) -> list[str]:
+    first = row["verdicts"][0]
+    margin = " " * (width + 2)
+    lines = ["%s  %s   cause: %s   confidence: %s" % (host.ljust(width), headline(first), cause(first), first["confidence"])]
+    for sentence in [first["summary"], *first["evidence"][:_EVIDENCE]]:
+        lines += _wrapped(margin, sentence, len(margin))
+    if first["ruled_out"]:
+        lines += _wrapped(margin + "ruled out: ", ", ".join(first["ruled_out"]), len(margin) + 2)
+    if first["missing"]:
+        lines += _wrapped(margin + "not measured: ", ", ".join(first["missing"]), len(margin) + 2)
+    lead = "next: "
+    for number, sentence in enumerate(first["next"][:_NEXT], 1):
+        lines += _wrapped("%s%s%d. " % (margin, lead if number == 1 else " " * len(lead), number), sentence, len(margin) + len(lead) + 3)
+    for verdict in row["verdicts"][1:1 + _ALSO]:
+        said = "%s, cause: %s, confidence: %s: %s" % (headline(verdict).replace("  ", " "), cause(verdict), verdict["confidence"], verdict["summary"])
+        lines += _wrapped(margin + "also: ", said, len(margin) + 6)
+    if len(row["verdicts"]) > 1 + _ALSO:
+        lines.append("%sand %d more in the report" % (margin, len(row["verdicts"]) - 1 - _ALSO))
+    return lines
+
+
+def headline(verdict: t.Mapping[str, t.Any]) -> str:
+    """``MEMORY  shop-web.service (gunicorn)``"""
+    name = verdict.get("name") or verdict["service"]
+    where = "%s (%s)" % (name, verdict["component"]) if name else verdict["component"]
+    return "%s  %s" % (verdict["resource"].upper(), where)
+
+
+def cause(verdict: t.Mapping[str, t.Any]) -> str:
+    """The cause in words: ``none`` is no cause that was found."""
+    return "not found" if verdict["cause"] == "none" else str(verdict["cause"])
+
+
+def _wrapped(lead: str, sentence: str, indent: int) -> list[str]:
+    """A sentence behind its lead, further lines indented."""
+    return textwrap.wrap(
+        sentence,
+        WIDTH,
+        initial_indent=lead,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    ) or [lead.rstrip()]

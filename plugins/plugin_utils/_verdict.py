@@ -1,0 +1,245 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Apply the rules to one host: findings, which of them are only effects, the verdicts, and what is not known.
+
+Private to oncall.pressure: no stable interface.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.oncall.pressure.plugins.plugin_utils._evaluate import Condition, Outcome, Selector, evaluate
+from ansible_collections.oncall.pressure.plugins.plugin_utils._format import age, fill
+from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import Rule, Sentence, Threshold
+from ansible_collections.oncall.pressure.plugins.plugin_utils._subjects import COLLECTORS, NEEDED, Subject, subjects
+from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, num, rows, text
+
+Facts = t.Dict[str, t.Any]
+Thresholds = t.Mapping[str, t.Mapping[str, Threshold]]
+
+#: Components whose memory must have been measured before a host is called healthy.
+_WATCHED = ("gunicorn", "uvicorn", "celery", "rq", "nginx", "postgres", "redis")
+
+
+class Finding(t.NamedTuple):
+    """A rule that fired on a subject, with what it says filled in. ``killed``: the kernel killed something of the subject."""
+
+    rule: Rule
+    subject: Subject
+    service: str | None
+    name: str | None
+    component: str
+    confidence: str
+    share: float | None
+    killed: bool
+    said: dict[str, list[str]]
+    missing: list[str]
+
+
+def judge(
+    snapshot: t.Mapping[str, t.Any],
+    rules: t.Mapping[str, Rule],
+    thresholds: Thresholds,
+    held: t.AbstractSet[tuple[str, str | None]] = frozenset(),
+) -> dict[str, t.Any]:
+    """The diagnosis of one host (the row under ``hosts`` in ``diagnosis.json``).
+
+    ``held`` names the (rule, service) that held at the last look: they clear only at their thresholds' ``leave``.
+    """
+    findings: list[Finding] = []
+    unknown: dict[str, dict[str, None]] = {}
+    everything = subjects(snapshot)
+    for rule in rules.values():
+        matching = [subject for subject in everything if subject.kind == rule.subject]
+        gap = None if matching else _gap(snapshot, NEEDED[rule.subject])
+        if gap:
+            unknown.setdefault(rule.id, {})[gap] = None
+        for subject in matching:
+            finding, missing = _apply(rule, subject, thresholds[rule.id], snapshot, held)
+            if finding is not None:
+                findings.append(finding)
+            unknown.setdefault(rule.id, {}).update(dict.fromkeys(missing))
+    findings.sort(key=_rank)
+    effects = _explained(findings)
+    verdicts = [_row(finding) for index, finding in enumerate(findings) if index not in effects]
+    essential = essential_gaps(snapshot)
+    return {
+        "state": "incident" if verdicts else ("unknown" if essential else "healthy"),
+        "reached": True,
+        "reason": None if verdicts or not essential else "not measured: " + "; ".join(essential),
+        "verdicts": verdicts,
+        "findings": [
+            {"rule": finding.rule.id, "service": finding.service, "confidence": finding.confidence, "explained_by": effects.get(index)}
+            for index, finding in enumerate(findings)
+        ],
+        "unknown": [{"rule": rule, "missing": list(missing)[:20]} for rule, missing in unknown.items() if missing],
+        "missing": essential,
+        "next": verdicts[0]["next"] if verdicts else [],
+    }
+
+
+def _apply(
+    rule: Rule,
+    subject: Subject,
+    thresholds: t.Mapping[str, Threshold],
+    snapshot: t.Mapping[str, t.Any],
+    held: t.AbstractSet[tuple[str, str | None]],
+) -> tuple[Finding | None, list[str]]:
+    """The finding of a rule on a subject if it fired, and what was missing if that is not known."""
+    selector = Selector(subject.data)
+    facts = {name: selector.select(expression) for name, expression in rule.facts.items()}
+    now = (rule.id, subject.service) in held
+    numbers = {name: threshold.leave if now else threshold.enter for name, threshold in thresholds.items()}
+    if rule.scope is not None:
+        outcome = evaluate(rule.scope, facts, numbers)
+        if outcome.truth is None:
+            return None, _missing(rule, outcome.missing, snapshot)
+        if not outcome.truth:
+            return None, []
+    outcome = _decide(rule, facts, numbers)
+    if outcome.truth is None:
+        return None, _missing(rule, outcome.missing, snapshot)
+    return (_finding(rule, subject, facts, numbers, snapshot) if outcome.truth else None), []
+
+
+def _decide(rule: Rule, facts: Facts, numbers: t.Mapping[str, float]) -> Outcome:
+    outcome = evaluate(rule.when, facts, numbers)
+    lacking = tuple(name for name in rule.needs if facts.get(name) is None)
+    # What is false without a needed fact is false with it too; what would fire without one must not.
+    return Outcome(None, lacking) if lacking and outcome.truth is not False else outcome
+
+
+def _finding(rule: Rule, subject: Subject, facts: Facts, numbers: t.Mapping[str, float], snapshot: t.Mapping[str, t.Any]) -> Finding:
+    says = rule.says
+    service = facts.get(says.service) if says.service else subject.service
+    component = facts.get(says.component) if says.component else subject.component
+    share = facts.get(says.share) if says.share else None
+    values = {**numbers, **facts}
+    silent = {name for name, value in facts.items() if value is None}
+    gaps = [gap for name in sorted(silent) for gap in [_gap(snapshot, _collector(rule.facts[name]))] if gap]
+    killed = (num(subject.data, "derived", "kills", "count") or 0) > 0 and says.resource == "memory"
+    return Finding(
+        rule,
+        subject,
+        service if isinstance(service, str) else None,
+        _name(snapshot, service) or subject.name,
+        component if isinstance(component, str) else "host",
+        next(level for level, when in rule.confidence if when is None or _holds(when, facts, numbers)),
+        share if isinstance(share, (int, float)) and not isinstance(share, bool) else None,
+        killed,
+        {key: _say(sentences, values, facts, numbers) for key, sentences in rule.sentences.items()},
+        list(dict.fromkeys([*gaps, *rule.not_measured])),
+    )
+
+
+def _name(snapshot: t.Mapping[str, t.Any], service: t.Any) -> str | None:
+    return next((text(row, "name") for row in rows(snapshot, "services") if row.get("id") == service), None) or (service if isinstance(service, str) else None)
+
+
+def _holds(condition: Condition | None, facts: Facts, numbers: t.Mapping[str, float]) -> bool:
+    return condition is None or evaluate(condition, facts, numbers).truth is True
+
+
+def _say(sentences: t.Sequence[Sentence], values: Facts, facts: Facts, numbers: t.Mapping[str, float]) -> list[str]:
+    said = [fill(sentence.text, values) for sentence in sentences if _holds(sentence.when, facts, numbers)]
+    return [sentence for sentence in said if sentence is not None]
+
+
+def _rank(finding: Finding) -> tuple[t.Any, ...]:
+    """Kills first, then the weight of the rule, then how much of the resource it is, then by name."""
+    return (not finding.killed, -finding.rule.weight, -(finding.share or 0), finding.service or "", finding.rule.id)
+
+
+def _explained(findings: t.Sequence[Finding]) -> dict[int, str]:
+    """The findings that are effects of another one: ``{index: rule that explains it}``."""
+    effects: dict[int, str] = {}
+    for index, cause in enumerate(findings):
+        for other, effect in enumerate(findings):
+            if effect.rule.id not in cause.rule.explains or index == other or other in effects:
+                continue
+            together = cause.service == effect.service or "service" not in (cause.subject.kind, effect.subject.kind) or cause.subject.kind != effect.subject.kind
+            if together and effects.get(index) != effect.rule.id:
+                effects[other] = cause.rule.id
+    return effects
+
+
+def _row(finding: Finding) -> dict[str, t.Any]:
+    said = finding.said
+    return {
+        "resource": finding.rule.says.resource,
+        "service": finding.service,
+        "name": finding.name,
+        "component": finding.component,
+        "cause": finding.rule.says.cause,
+        "rule": finding.rule.id,
+        "title": finding.rule.title,
+        "pattern": finding.rule.says.pattern,
+        "confidence": finding.confidence,
+        "share": None if finding.share is None else round(finding.share, 3),
+        "summary": said["summary"][0] if said["summary"] else finding.rule.title,
+        "evidence": said["evidence"],
+        "ruled_out": said["ruled_out"],
+        "missing": finding.missing,
+        "next": said["next"],
+        "lasting": said["lasting"],
+        "source": list(finding.rule.source),
+    }
+
+
+def _collector(expression: str) -> str | None:
+    """The collector that measures what an expression selects."""
+    parts = expression.split(".")
+    return COLLECTORS.get(".".join(parts[:2])) or COLLECTORS.get(parts[0])
+
+
+def _gap(snapshot: t.Mapping[str, t.Any], collector: str | None) -> str | None:
+    """Why a collector's facts are missing, null where it says that it measured everything or that there is nothing to measure."""
+    status = text(snapshot, "collectors", collector or "", "status")
+    if collector is None or status in ("ok", "absent"):
+        return None
+    reason = text(snapshot, "collectors", collector, "reason")
+    return "%s (%s)" % (collector, ": ".join(part for part in (status or "no answer", reason) if part))
+
+
+def _missing(rule: Rule, names: t.Iterable[str], snapshot: t.Mapping[str, t.Any]) -> list[str]:
+    """What was missing, in words: the collector's reason where it has one, else the name of the fact."""
+    return list(dict.fromkeys(_gap(snapshot, _collector(rule.facts[name])) or name.replace("_", " ") for name in names))
+
+
+def essential_gaps(snapshot: t.Mapping[str, t.Any]) -> list[str]:
+    """What must have been measured before a host may be called healthy, and was not: memory, processors, kills, the limits of services."""
+    wanted = (
+        ("host", "memory of the host", num(snapshot, "host", "memory", "available_bytes")),
+        ("host", "processor use of the host", num(snapshot, "host", "cpu", "used_pct")),
+        ("services", "services and their limits", 1 if isinstance(snapshot.get("services"), list) else None),
+        ("oom", "kernel kills", num(snapshot, "oom", "kills")),
+    )
+    found = [_gap(snapshot, collector) or words for collector, words, value in wanted if value is None]
+    covered = _uncovered(snapshot)
+    blind = [
+        text(row, "name") or str(row.get("id"))
+        for row in rows(snapshot, "services")
+        if row.get("component") in _WATCHED and row.get("state") == "running" and num(row, "memory", "bytes") is None
+    ]
+    if blind:
+        found.append("memory of %s" % ", ".join(blind[:3]) + (" and %d more" % (len(blind) - 3) if len(blind) > 3 else ""))
+    return list(dict.fromkeys([*found, *([covered] if covered else [])]))
+
+
+def _uncovered(snapshot: t.Mapping[str, t.Any]) -> str | None:
+    """Words for a kernel log that does not reach back over the window, unless the counters say that nothing was ever killed."""
+    covered = num(snapshot, "oom", "covered_s")
+    window = num(snapshot, "oom", "window_s")
+    uptime = num(snapshot, "taken", "uptime_s")
+    counters = at(snapshot, "oom", "counters")
+    values = [num(counters, name) for name in ("vmstat_oom_kill", "cgroup_oom_kill")]
+    if covered is None or window is None or num(snapshot, "oom", "kills") is None:
+        return None
+    reach = min(window, uptime) if uptime is not None else window
+    # A minute of slack: a log begins with the boot's first message, and clocks are rounded.
+    if covered >= reach - 60 or (values[0] == 0 or (values[0] is None and values[1] == 0)):
+        return None
+    return "kernel kills longer ago than %s (the kernel's log begins there)" % age(covered)
