@@ -36,6 +36,10 @@ venv: # what running needs
 venv-test: # what checking needs
 	@requirements/install test
 
+.PHONY: pins
+pins: ## write requirements/constraints.txt anew, after a change to run.txt or test.txt
+	@requirements/pin
+
 .PHONY: clean
 clean: ## remove what make made here, except the lab's images and the reports
 	rm -rf .venv .install.lock .cache/sanity .cache/artifact .cache/lint .pytest_cache .ruff_cache

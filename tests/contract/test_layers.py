@@ -37,6 +37,9 @@ HARMLESS = {
     "os.path.relpath", "os.sep", "os.path", "os.stat_result",
     "sys.version_info", "sys.executable", "sys.maxsize", "sys.byteorder", "sys.stdlib_module_names",
     "signal.SIGTERM", "signal.SIGKILL", "signal.SIGINT", "signal.SIGTTOU", "signal.SIGTTIN", "signal.SIGHUP",
+    # what the module itself is and costs, which its document says; none of it looks at the machine
+    "platform.python_version", "resource.getrusage", "resource.RUSAGE_SELF", "resource.RUSAGE_CHILDREN",
+    "importlib.util", "importlib.util.find_spec",
     "urllib.parse", "time.gmtime", "time.strftime", "time.strptime", "time.mktime",
 }
 PURE_PARSE_EXTRA = {"time.gmtime", "time.strftime", "time.strptime"}
