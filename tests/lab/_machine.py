@@ -30,7 +30,9 @@ rm -rf /var/lib/apt/lists/*
 cp -R /usr/share/lab/hosts/{name}/etc/. /etc/
 find /etc/nginx/sites-enabled -name default -type l -delete
 systemctl enable --quiet $(grep -v '^#' /usr/share/lab/hosts/{name}/units)
-printf 'auto lo\\niface lo inet loopback\\nauto eth0\\niface eth0 inet dhcp\\n' > /etc/network/interfaces
+printf '[Match]\\nName=e*\\n[Network]\\nDHCP=ipv4\\n' > /etc/systemd/network/lab.network
+systemctl enable --quiet systemd-networkd.service
+systemctl disable --quiet systemd-networkd-wait-online.service
 echo '/dev/vda / ext4 defaults,noatime 0 1' > /etc/fstab
 """
 
