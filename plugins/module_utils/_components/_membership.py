@@ -73,7 +73,8 @@ def group(machine: Machine, processes: t.Mapping[int, Process], root: OwnRoot) -
         identity = identities.get(path)
         if identity is None:
             identity = identities[path] = _cgroup.identify(path, root.prefix)
-        program = _supervisor_program(machine, processes, starters, process) if starters else None
+        contained = identity.manager in ("docker", "podman", "containerd", "kubernetes")
+        program = _supervisor_program(machine, processes, starters, process) if starters and not contained else None
         if program is not None:
             row = Group("supervisor", program, None)
         elif identity.manager == "none":
@@ -157,6 +158,9 @@ def _describe(row: Group, processes: t.Mapping[int, Process]) -> None:
     row.main = (known or by_height)[0]
     main = row.seen[row.main.pid]
     row.component, row.role = main.component, main.role
+    if row.manager in ("docker", "podman", "containerd", "kubernetes") and row.seen[by_height[0].pid].program == "systemd":
+        # a whole system in a container is no one component
+        row.component, row.role = "docker", "other"
     starter = row.main.name in _JOB_STARTERS or row.component == "cron"
     if row.manager == "session" or (starter and len(row.processes) > 1):
         # a login session, or a scheduler's unit: what runs in it beside the daemon is one-off work

@@ -1,0 +1,114 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The reader of /proc against psutil, on the live machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import psutil
+
+from ansible_collections.oncall.pressure.plugins.module_utils._components import _process_details, _process_table, _services
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options
+from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
+
+MACHINE = Machine()
+
+
+def test_every_process_is_seen_as_psutil_sees_it() -> None:
+    before = {process.pid: process for process in psutil.process_iter()}
+    table = _process_table.first_look(MACHINE, frozenset())
+    checked = 0
+    for pid, process in table.processes.items():
+        oracle = before.get(pid)
+        try:
+            if oracle is None or abs(oracle.create_time() - psutil.boot_time() - process.start_ticks / MACHINE.ticks_per_s) > 2:
+                continue
+            assert process.ppid == oracle.ppid()
+            if process.state != "Z" and oracle.status() != psutil.STATUS_ZOMBIE:
+                # psutil splits a title at its blanks
+                    mine, theirs = " ".join(process.argv), " ".join(oracle.cmdline())
+                    assert mine == theirs or (len(mine) > 3000 and theirs.startswith(mine[:3000]))
+            checked += 1
+        except psutil.NoSuchProcess:
+            continue
+    assert checked >= 3
+    assert os.getpid() in table.processes and not any(process.name == "kthreadd" for process in table.processes.values())
+
+
+def test_cpu_over_the_window_agrees_with_psutil() -> None:
+    burner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    idle = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        time.sleep(0.3)
+        table = _process_table.first_look(MACHINE, frozenset())
+        start, before = time.monotonic(), sum(psutil.Process(burner.pid).cpu_times()[:2])
+        time.sleep(1.0)
+        _process_table.second_look(MACHINE, table)
+        seconds, used = time.monotonic() - start, sum(psutil.Process(burner.pid).cpu_times()[:2]) - before
+    finally:
+        for process in (burner, idle):
+            process.kill()
+            process.wait()
+    window = _services._Window(seconds, MACHINE.ticks_per_s, MACHINE.uptime_s())
+    assert abs(window.cpu(table.processes[burner.pid]) - used / seconds) < 0.1
+    assert window.cpu(table.processes[idle.pid]) < 0.05
+
+
+def test_memory_and_files_agree_with_psutil() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", "import os, sys, time; kept = bytearray(os.urandom(1048576) * 32); opened = [open('/dev/null') for i in range(40)]; print(1, flush=True); time.sleep(60)"],
+        stdout=subprocess.PIPE)
+    try:
+        child.stdout.readline()
+        table = _process_table.first_look(MACHINE, frozenset())
+        process = table.processes[child.pid]
+        assert _process_details.measure(MACHINE, {child.pid: process}, [process], Options(pss_budget_s=5.0)) is None
+        oracle = psutil.Process(child.pid)
+        full = oracle.memory_full_info()
+        assert abs(process.pss_bytes - full.pss) < 1048576 and abs(process.rss_bytes - full.rss) < 1048576
+        assert process.anon_bytes > 32 * 1048576
+        assert process.open_files == oracle.num_fds() >= 40
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_budget_of_nothing_says_what_was_not_measured() -> None:
+    table = _process_table.first_look(MACHINE, frozenset())
+    reason = _process_details.measure(MACHINE, table.processes, [], Options(pss_budget_s=0.0))
+    assert "beyond the time budget" in reason
+    assert all(process.pss_bytes is None for process in table.processes.values())
+
+
+def test_ours_are_left_out_with_everything_below_them() -> None:
+    child = subprocess.Popen(["sh", "-c", "sleep 60 & sleep 60"])
+    try:
+        time.sleep(0.2)
+        below = [process.pid for process in psutil.Process(child.pid).children(recursive=True)]
+        assert len(below) >= 1
+        table = _process_table.first_look(MACHINE, frozenset((child.pid,)))
+        assert not {child.pid, *below} & set(table.processes)
+        assert {child.pid, *below} <= table.ours
+    finally:
+        for process in psutil.Process(child.pid).children(recursive=True):
+            process.kill()
+        child.kill()
+        child.wait()
+
+
+def test_the_run_is_found_above_the_module_and_the_shell_above_it_is_not() -> None:
+    code = "from ansible_collections.oncall.pressure.plugins.module_utils._components._process_table import own_chain;" \
+           "from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine; print(sorted(own_chain(Machine())))"
+    script = "exec -a /usr/bin/ansible-playbook bash -c '\"$0\" -c \"$1\"; true' \"$0\" \"$1\""
+    shell = subprocess.run(["bash", "-c", "bash -c '%s' \"$0\" \"$1\"; echo $$" % script.replace("'", "'\\''"), sys.executable, code],
+                           stdout=subprocess.PIPE, check=True, env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)))
+    chain, person = shell.stdout.decode().splitlines()
+    found = [int(pid) for pid in chain.strip("[]").split(",")]
+    assert len(found) >= 2
+    assert int(person) not in found and os.getpid() not in found

@@ -1,0 +1,83 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Collectors in children: each fails alone, whatever it does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import typing as t
+
+from ansible_collections.oncall.pressure.plugins.module_utils._host import _collect
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, Reading, run_all
+from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
+
+
+def good(machine: Machine, options: Options) -> Reading:
+    return _collect.ok({"pid": os.getpid(), "text": "\x1b[31m postgres://u:geheim@h/"})
+
+
+def half(machine: Machine, options: Options) -> Reading:
+    return _collect.partial({"a": 1}, "b is missing")
+
+
+def hangs(machine: Machine, options: Options) -> Reading:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        time.sleep(60)
+
+
+def breaks(machine: Machine, options: Options) -> Reading:
+    raise KeyError("what the host said: \x1b]0;x\x07")
+
+
+def refused(machine: Machine, options: Options) -> Reading:
+    raise PermissionError(13, "Permission denied", "/proc/kmsg")
+
+
+def dies(machine: Machine, options: Options) -> Reading:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return _collect.ok(None)
+
+
+def talks(machine: Machine, options: Options) -> Reading:
+    return _collect.ok(["x" * 4000] * 2000)
+
+
+def eats(machine: Machine, options: Options) -> Reading:
+    return _collect.ok([bytearray(1024 * 1024 * 1024)])
+
+
+def run(**collectors: _collect.Collector) -> dict[str, dict[str, t.Any]]:
+    return run_all(collectors, Machine(), Options(), 2.0)
+
+
+def test_each_collector_fails_alone() -> None:
+    rows = run(good=good, half=half, hangs=hangs, breaks=breaks, refused=refused, dies=dies, talks=talks, eats=eats)
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "good": "ok", "half": "partial", "hangs": "error", "breaks": "error", "refused": "denied", "dies": "error", "talks": "error", "eats": "error"}
+    assert rows["half"]["data"] == {"a": 1} and rows["half"]["reason"] == "b is missing"
+    assert "not finished after 2.0 s" in rows["hangs"]["reason"]
+    assert "KeyError" in rows["breaks"]["reason"] and "test_collect.py" in rows["breaks"]["reason"]
+    assert "/proc/kmsg" in rows["refused"]["reason"]
+    assert "signal 9" in rows["dies"]["reason"]
+    assert "memory" in rows["eats"]["reason"]
+
+
+def test_what_a_collector_says_is_cleaned_and_its_memory_told() -> None:
+    row = run(good=good, breaks=breaks)
+    assert row["good"]["data"]["pid"] != os.getpid()
+    assert "geheim" not in repr(row) and "\\x1b" in row["good"]["data"]["text"] and "\x1b" not in row["breaks"]["reason"]
+    assert row["good"]["pss_bytes"] > 1024 * 1024
+
+
+def test_no_child_is_left() -> None:
+    run(good=good, hangs=hangs, dies=dies)
+    try:
+        left = os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        left = (0, 0)
+    assert left == (0, 0)
