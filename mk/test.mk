@@ -8,7 +8,7 @@ STAGES := lint unit contract corpus artifact sanity scenarios incidents
 
 .PHONY: test
 test: venv-test ## run everything the project checks, cheapest first, stop at the first failure
-	@MAKE="$(MAKE)" .venv/bin/python tests/tools/stages.py $(STAGES)
+	@.venv/bin/python tests/tools/stages.py $(STAGES)
 
 .PHONY: lint
 lint: venv-test ## ansible-lint (production), yamllint, ruff, shellcheck, licences, changelog, documentation, Python 3.8
@@ -40,8 +40,8 @@ scenarios: venv-test ## molecule scenarios in containers; installs Docker where 
 
 .PHONY: incidents
 incidents: venv-test ## incidents caused for real in the lab and diagnosed blind, a third of them (all: make incidents ALL=1)
-	@.venv/bin/python tests/incidents/run $(if $(ALL),,--fast)
+	@tests/incidents/run $(if $(ALL),,--fast)
 
 .PHONY: bench
 bench: venv-test ## measure the goals of speed and cost, written to docs/results/
-	@.venv/bin/python tests/bench/run
+	@tests/bench/run

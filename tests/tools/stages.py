@@ -9,7 +9,6 @@ a stage that ended without such a line, or with another status than its counts s
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -37,7 +36,7 @@ def run_stage(name: str) -> Stage:
     started = time.monotonic()
     passed = failed = skipped = 0
     counted = False
-    child = subprocess.Popen([os.environ.get("MAKE", "make"), name], cwd=str(ROOT), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    child = subprocess.Popen(["make", name], cwd=str(ROOT), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if child.stdout is not None:
         for raw in child.stdout:
             line = raw.decode("utf-8", "backslashreplace")
