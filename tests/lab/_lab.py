@@ -12,6 +12,7 @@ import time
 
 import _containers
 import _image
+import _incidents
 import _machine
 from _common import CACHE, LabError, say
 
@@ -24,6 +25,12 @@ def parse() -> argparse.Namespace:
     starting = commands.add_parser("up", help="build, start and wait for the containers")
     starting.add_argument("host", nargs="*")
     commands.add_parser("machine", help="boot the whole machine and wait for it")
+    causing = commands.add_parser("incident", help="cause an incident and say what is true and how to undo it")
+    causing.add_argument("name", nargs="?", help="without a name the incidents are listed")
+    causing.add_argument("--list", action="store_true")
+    causing.add_argument("--host")
+    causing.add_argument("--seed", type=int)
+    commands.add_parser("heal", help="undo every incident")
     commands.add_parser("down", help="remove containers, network and machine; keep what was built")
     commands.add_parser("clean", help="down, and remove what was built")
     return parser.parse_args()
@@ -41,6 +48,14 @@ def main() -> int:
             _containers.up(asked.host)
         elif asked.command == "machine":
             _machine.up()
+        elif asked.command == "incident":
+            if asked.name is None or asked.list:
+                for name in _incidents.names():
+                    print("{0:34} {1}".format(name, _incidents.read(name)["title"]))
+            else:
+                _incidents.one(asked.name, asked.host, asked.seed)
+        elif asked.command == "heal":
+            return 1 if _incidents.heal() else 0
         elif asked.command in ("down", "clean"):
             _machine.down()
             _containers.down()
@@ -50,7 +65,7 @@ def main() -> int:
     except LabError as problem:
         say(str(problem))
         return 1
-    if asked.command != "tag":
+    if asked.command not in ("tag", "incident"):
         say("{0}: {1:.0f} s".format(asked.command, time.monotonic() - started))
     return 0
 

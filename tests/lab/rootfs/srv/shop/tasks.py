@@ -21,8 +21,9 @@ def ping():
 
 
 @app.task(name="shop.report")
-def report(fill_mib=0, burn_s=0.0, sleep_s=0.0):
-    """One job: fill this child's cache, compute, wait."""
+def report(before_s=0.0, fill_mib=0, burn_s=0.0, sleep_s=0.0):
+    """One job: wait for its input, fill this child's cache, compute, wait."""
+    work.nap(before_s)
     work.keep_up_to(int(fill_mib))
     work.burn(burn_s)
     work.nap(sleep_s)
