@@ -160,8 +160,9 @@ def _explained(findings: t.Sequence[Finding]) -> dict[int, str]:
         for other, effect in enumerate(findings):
             if effect.rule.id not in cause.rule.explains or index == other or other in effects:
                 continue
-            together = cause.service == effect.service or "service" not in (cause.subject.kind, effect.subject.kind) or cause.subject.kind != effect.subject.kind
-            if together and effects.get(index) != effect.rule.id:
+            # A service explains itself and its host; what one host's traffic or memory does may explain any of its services.
+            apart = cause.subject.kind == effect.subject.kind == "service" and cause.service != effect.service
+            if not apart and effects.get(index) != effect.rule.id:
                 effects[other] = cause.rule.id
     return effects
 

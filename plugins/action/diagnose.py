@@ -1,0 +1,115 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Decide on the controller what the snapshots of a run mean, write it down and say it."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, visible
+from ansible_collections.oncall.pressure.plugins.plugin_utils._diagnosis import diagnose, exit_status
+from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import point_latest, read_snapshots, write_document, write_text
+from ansible_collections.oncall.pressure.plugins.plugin_utils._evaluate import HAS_JMESPATH
+from ansible_collections.oncall.pressure.plugins.plugin_utils._located import BadFile
+from ansible_collections.oncall.pressure.plugins.plugin_utils._markdown import markdown
+from ansible_collections.oncall.pressure.plugins.plugin_utils._report import screen
+from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import load_rules, resolve_thresholds
+
+#: Callbacks whose standard output people read. Under any other one it belongs to a machine.
+_FOR_PEOPLE = ("default", "debug", "yaml", "dense", "unixy", "selective")
+
+_SHIPPED = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "roles", "diagnose", "files", "rules")
+
+
+class ActionModule(ActionBase):
+    """Reads snapshots and rules, writes diagnosis.json and report.md, prints the verdicts. Touches no host."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+    _supports_async = False
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Returns ``exit_status``, the counts of the fleet under ``summary`` and the path under ``report``: no text of any host."""
+        super().run(tmp, task_vars)
+        dummy, options = self.validate_argument_spec(
+            argument_spec={
+                "report_dir": {"type": "path", "required": True},
+                "snapshots": {"type": "str", "default": ""},
+                "link": {"type": "path"},
+                "hosts": {"type": "list", "elements": "str", "default": []},
+                "rules_dirs": {"type": "list", "elements": "path", "default": []},
+                "thresholds": {"type": "dict", "default": {}},
+                "fail_on": {"type": "list", "elements": "str", "choices": ["incident", "unknown"], "default": []},
+            },
+        )
+        if not HAS_JMESPATH:
+            raise AnsibleActionFail("the Python library jmespath is missing on the controller: pip install jmespath")
+        try:
+            return self._decide(options)
+        except BadFile as problem:
+            return _bad_input(str(problem))
+        except OSError as problem:
+            return _bad_input("%s: %s" % (problem.filename or options["report_dir"], problem.strerror))
+
+    def _decide(self, options: dict[str, t.Any]) -> dict[str, t.Any]:
+        folder = options["report_dir"]
+        saved = os.path.expanduser(options["snapshots"])
+        ruleset = load_rules(_SHIPPED, options["rules_dirs"])
+        loaded = read_snapshots(saved or folder)
+        if saved and not loaded:
+            return _bad_input("%s: no snapshots there" % saved)
+        given = {clean(str(host)): _plain(value) for host, value in options["thresholds"].items()}
+        limits: dict[str, t.Any] = {}
+        for host in sorted({*(row.host for row in loaded), *map(clean, options["hosts"])}):
+            try:
+                limits[host] = resolve_thresholds(ruleset.rules, given.get(host))
+            except ValueError as problem:
+                return _bad_input("pressure_thresholds of %s: %s" % (host, problem))
+        document = diagnose(loaded, ruleset.rules, limits.__getitem__, options["hosts"])
+        report = os.path.join(folder, "report.md")
+        write_document(os.path.join(folder, "diagnosis.json"), document)
+        write_text(report, markdown(document, loaded, ruleset.problems))
+        linked = options["link"] and point_latest(folder)
+        self._say(screen(document, _shown(options["link"] if linked else folder), ruleset.problems))
+        status = 2 if ruleset.problems else exit_status(document, options["fail_on"])
+        return {"changed": False, "exit_status": status, "summary": document["fleet"], "report": report}
+
+    @staticmethod
+    def _say(text: str) -> None:
+        callback = Display().display
+        machine = _callback_name() not in _FOR_PEOPLE
+        callback(text, stderr=machine)
+
+
+def _plain(value: t.Any) -> t.Any:
+    """Inventory data without the types that Ansible adds to it."""
+    if isinstance(value, t.Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return value
+
+
+def _callback_name() -> str:
+    """The name of the callback that has standard output, without its collection."""
+    from ansible import constants
+
+    return str(getattr(constants, "DEFAULT_STDOUT_CALLBACK", "default")).rpartition(".")[2]
+
+
+def _shown(folder: str) -> str:
+    """The report's path as an operator would type it: relative where it lies below the current folder."""
+    path = os.path.join(folder, "report.md")
+    near = os.path.relpath(path)
+    return visible(path if near.startswith("..") else near)
+
+
+def _bad_input(text: str) -> dict[str, t.Any]:
+    """A failure that is the operator's to mend, in one line."""
+    return {"failed": True, "changed": False, "exit_status": 2, "msg": clean(text, 1000)}

@@ -1,0 +1,149 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Write report.md: process, trigger, mitigation, lasting fix for each sick host, then everything else that was seen.
+
+Private to oncall.pressure: no stable interface.
+
+Whatever a host said stands in a code span or is escaped: no link, no image, no HTML and no table cell of its making.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
+from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import Loaded
+from ansible_collections.oncall.pressure.plugins.plugin_utils._format import number, size
+from ansible_collections.oncall.pressure.plugins.plugin_utils._report import cause, fleet_line
+from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, num, rows, text
+
+# What means something to a Markdown reader anywhere in a line. A colon is written out where it would make a bare address a link.
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#!|~@$^=])")
+
+
+def plain(value: t.Any) -> str:
+    """Any text as Markdown that shows exactly it, on one line."""
+    escaped = clean(str(value), 1000).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = _SPECIAL.sub(r"\\\1", escaped)
+    escaped = re.sub(r"(?i)(https?|ftp|mailto|www)([:.])", lambda found: "%s&#%d;" % (found.group(1), ord(found.group(2))), escaped)
+    return re.sub(r"^(\s*)([-+]|\d+[.])(\s)", r"\1\\\2\3", escaped) if not re.match(r"\s*\d", escaped) else re.sub(r"^(\s*\d+)([.])(\s)", r"\1\\\2\3", escaped)
+
+
+def code(value: t.Any) -> str:
+    """A name that a host or the inventory gave, as a code span that nothing in it can leave, safe in a table cell."""
+    name = clean(str(value), 200).replace("|", "\u00a6").replace("`", "\u02cb").strip()
+    return "`%s`" % name if name else "-"
+
+
+def markdown(diagnosis: t.Mapping[str, t.Any], loaded: t.Sequence[Loaded], problems: t.Sequence[str] = ()) -> str:
+    """The report of a run."""
+    hosts: t.Mapping[str, t.Any] = diagnosis["hosts"]
+    snapshots = {row.host: row.document for row in loaded}
+    lines = ["# Pressure report", "", plain(fleet_line(diagnosis["fleet"], hosts, None)), ""]
+    taken = sorted(filter(None, (text(document, "taken", "at") for document in snapshots.values() if document)))
+    if taken:
+        lines += ["Measured %s%s." % (plain(taken[0]), " to %s" % plain(taken[-1]) if taken[0] != taken[-1] else ""), ""]
+    for problem in problems:
+        lines += ["- rule left out: %s" % plain(problem)]
+    lines += [""] if problems else []
+    for host, row in hosts.items():
+        if row["verdicts"]:
+            lines += _sick(host, row)
+    quiet = {host: row for host, row in hosts.items() if row["state"] == "unknown"}
+    if quiet:
+        lines += ["## Not known", "", "| host | why |", "| --- | --- |"]
+        lines += ["| %s | %s |" % (code(host), plain(row["reason"] or "nothing was measured")) for host, row in quiet.items()] + [""]
+    lines += _hosts(hosts, snapshots)
+    for host in hosts:
+        lines += _measured(host, hosts[host], snapshots.get(host))
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _listed(title: str, sentences: t.Sequence[str], numbered: bool = False) -> list[str]:
+    if not sentences:
+        return []
+    return ["%s" % title, "", *("%s %s" % ("%d." % index if numbered else "-", plain(item)) for index, item in enumerate(sentences, 1)), ""]
+
+
+def _sick(host: str, row: t.Mapping[str, t.Any]) -> list[str]:
+    lines = ["## %s" % code(host), ""]
+    for index, verdict in enumerate(row["verdicts"], 1):
+        where = "%s (%s)" % (code(verdict["name"] or verdict["service"]), verdict["component"]) if verdict["service"] else plain(verdict["component"])
+        lines += ["### %d. %s: %s" % (index, verdict["resource"], plain(verdict["title"])), ""]
+        lines += ["**Process**: %s. %s" % (where, plain(verdict["summary"])), ""]
+        pattern = ", pattern %s" % plain(verdict["pattern"]) if verdict["pattern"] and verdict["pattern"] != "unknown" else ""
+        lines += ["**Trigger**: %s%s; confidence %s; rule %s." % (plain(cause(verdict)), pattern, verdict["confidence"], code(verdict["rule"])), ""]
+        lines += _listed("Evidence:", verdict["evidence"])
+        lines += _listed("Ruled out:", verdict["ruled_out"])
+        lines += _listed("Not measured:", verdict["missing"])
+        lines += _listed("**Mitigation**, least risky first:", verdict["next"], numbered=True)
+        lines += _listed("**Lasting fix**:", verdict["lasting"])
+    effects = [item for item in row["findings"] if item["explained_by"]]
+    if effects:
+        lines += ["Seen as effects:", ""]
+        lines += [
+            "- %s%s, explained by %s" % (code(item["rule"]), " at %s" % code(item["service"]) if item["service"] else "", code(item["explained_by"]))
+            for item in effects
+        ]
+        lines += [""]
+    return lines
+
+
+def _hosts(hosts: t.Mapping[str, t.Any], snapshots: t.Mapping[str, t.Any]) -> list[str]:
+    lines = ["## All hosts", "", "| host | state | CPUs | CPU used | memory available | kills | services |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    for host, row in hosts.items():
+        document = snapshots.get(host) or {}
+        state = row["state"] if row["reached"] else "unreached"
+        first = ": %s, %s" % (row["verdicts"][0]["resource"], cause(row["verdicts"][0])) if row["verdicts"] else ""
+        cells = [
+            code(host),
+            state + plain(first),
+            _number(num(document, "host", "cpu", "usable")),
+            _number(num(document, "host", "cpu", "used_pct"), " %"),
+            _size(num(document, "host", "memory", "available_bytes")),
+            _number(num(document, "oom", "kills")),
+            str(len(rows(document, "services"))) if isinstance(document.get("services"), list) else "-",
+        ]
+        lines.append("| %s |" % " | ".join(cells))
+    return [*lines, ""]
+
+
+def _number(value: float | None, unit: str = "") -> str:
+    return "-" if value is None else number(value) + unit
+
+
+def _size(value: float | None) -> str:
+    return "-" if value is None else size(value)
+
+
+def _measured(host: str, row: t.Mapping[str, t.Any], document: t.Mapping[str, t.Any] | None) -> list[str]:
+    """What was measured on a host, by what, at what cost, and which rules are not known."""
+    if not document or not row["reached"]:
+        return []
+    lines = ["## Measured on %s" % code(host), "", "| collector | status | seconds | reason |", "| --- | --- | --- | --- |"]
+    collectors = at(document, "collectors")
+    for name, item in sorted(collectors.items()) if isinstance(collectors, dict) else []:
+        cells = (code(name), plain(text(item, "status") or "-"), _number(num(item, "seconds")), plain(text(item, "reason") or "-"))
+        lines.append("| %s |" % " | ".join(cells))
+    cost = at(document, "cost")
+    lines += ["", "Cost: %s s of CPU, %s of memory, %s s." % (_number(num(cost, "cpu_s")), _size(num(cost, "pss_bytes")), _number(num(cost, "wall_s"))), ""]
+    services = sorted(rows(document, "services"), key=lambda item: -(num(item, "memory", "bytes") or 0))[:15]
+    if services:
+        lines += ["| service | component | state | CPUs | memory | limit | workers |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    for item in services:
+        cells = (
+            code(text(item, "name") or item.get("id")),
+            plain(text(item, "component") or "-"),
+            plain(text(item, "state") or "-"),
+            _number(num(item, "cpu", "used")),
+            _size(num(item, "memory", "bytes")),
+            _size(num(item, "memory", "limit_bytes")),
+            _number(num(item, "worker_summary", "count")),
+        )
+        lines.append("| %s |" % " | ".join(cells))
+    lines += [""] if services else []
+    lines += _listed("Not known:", ["%s: %s" % (item["rule"], "; ".join(item["missing"])) for item in row["unknown"]])
+    return lines
