@@ -43,6 +43,16 @@ def _documents(path: str) -> Dict[str, Any]:
     return found
 
 
+def _fragment(name: str) -> Dict[str, Any]:
+    """What ``oncall.pressure.FILE.PART`` adds to a page; PART is a class attribute in capitals, DOCUMENTATION where it is left out."""
+    parts = name.split(".")[2:] + ["documentation"]
+    for node in ast.walk(sources.tree("plugins/doc_fragments/%s.py" % parts[0])):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == parts[1].upper():
+            if isinstance(node.value, ast.Constant):
+                return dict(yaml.safe_load(str(node.value.value)))
+    raise AssertionError("no fragment %s" % name)
+
+
 @pytest.mark.parametrize("path", MODULES)
 def test_a_module_is_documented(path: str) -> None:
     documents = _documents(path)
@@ -56,7 +66,11 @@ def test_a_module_is_documented(path: str) -> None:
 def test_what_only_looks_says_so(path: str) -> None:
     if Path(path).stem != "snapshot" and not path.endswith("_info.py"):
         pytest.skip("a module that changes something, or one that only documents its action")
-    attributes = _documents(path)["DOCUMENTATION"].get("attributes") or {}
+    documentation = _documents(path)["DOCUMENTATION"]
+    attributes = dict(documentation.get("attributes") or {})
+    for name in documentation.get("extends_documentation_fragment") or []:
+        for key, value in (_fragment(name).get("attributes") or {}).items():
+            attributes[key] = {**value, **attributes.get(key, {})}
     assert attributes.get("check_mode", {}).get("support") == "full"
     assert "ansible_facts" not in (_documents(path)["RETURN"] or {}), "information modules return no facts"
 
