@@ -26,7 +26,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         base = os.path.abspath(os.path.expanduser(str(self._task.args.get("base") or "reports")))
         try:
-            return {"changed": False, "path": _documents.new_folder(base)}
+            return {"changed": False, "path": _documents.new_folder(base), "latest": os.path.join(base, "latest")}
         except OSError as problem:
             return {"failed": True, "changed": False,
                     "msg": "no report can be written under %s: %s; name another folder with -e pressure_report_dir=DIR" % (base, problem.strerror or problem)}

@@ -14,9 +14,13 @@ description:
 version_added: 0.1.0
 author:
   - oncall.pressure maintainers (@oncall-pressure)
-extends_documentation_fragment:
-  - oncall.pressure._attributes
-  - oncall.pressure._attributes.controller_action
+attributes:
+  check_mode:
+    description: Can run in check mode and do the same, since it changes no host.
+    support: full
+  diff_mode:
+    description: Returns details on what has changed.
+    support: N/A
 options:
   base:
     description:
@@ -36,6 +40,10 @@ EXAMPLES = r"""
 RETURN = r"""
 path:
   description: The folder.
+  returned: success
+  type: str
+latest:
+  description: The link beside it that is to point to the newest run.
   returned: success
   type: str
 """

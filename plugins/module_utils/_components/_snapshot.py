@@ -18,7 +18,7 @@ import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _host_pressure, _nginx, _oom, _services, _units
 from ansible_collections.oncall.pressure.plugins.module_utils._components._process_table import own_chain
-from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Collector, Options, own_pss_bytes, run_all
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Collector, Options, run_all
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._version import VERSION
 
@@ -40,7 +40,7 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
     """The document of one host; ``name`` and ``clock_offset_s`` are for the controller to fill in."""
     started = machine.monotonic()
     options = options._replace(own_pids=own_chain(machine))
-    rows = run_all(COLLECTORS, machine, options, limit_s)
+    rows, pss_bytes = run_all(COLLECTORS, machine, options, limit_s)
     data = {name: row["data"] or {} for name, row in rows.items()}
     services = t.cast("list[dict[str, t.Any]]", data["services"].get("services", []))
     return {
@@ -48,7 +48,7 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         "name": None,
         "taken": _taken(machine, options),
         "tool": _tool(machine),
-        "cost": _cost(machine, rows, machine.monotonic() - started),
+        "cost": _cost(pss_bytes, len(rows) + 1, machine.monotonic() - started),
         "collectors": {name: {key: row[key] for key in ("status", "reason", "seconds")} for name, row in rows.items()},
         "host": data["host"].get("host"),
         "machine": data["host"].get("machine"),
@@ -115,12 +115,10 @@ def _tool(machine: Machine) -> dict[str, t.Any]:
     return {"version": VERSION, "python": platform.python_version(), "python_path": sys.executable or None, "euid": machine.euid(), "psutil": psutil}
 
 
-def _cost(machine: Machine, rows: t.Mapping[str, t.Mapping[str, t.Any]], wall_s: float) -> dict[str, t.Any]:
-    """CPU seconds of the module with its start, and the sum of the proportional memory of its processes."""
+def _cost(pss_bytes: int | None, processes: int, wall_s: float) -> dict[str, t.Any]:
+    """CPU seconds of the module with its start, and the most that its processes took together."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    sizes = [own_pss_bytes(machine)] + [row["pss_bytes"] for row in rows.values()]
-    measured = [size for size in sizes if size is not None]
     return {
         "cpu_s": round(sum(usage.ru_utime + usage.ru_stime for usage in usages), 3), "wall_s": round(wall_s, 3),
-        "pss_bytes": sum(measured) if measured else None, "processes": len(rows) + 1,
+        "pss_bytes": pss_bytes, "processes": processes,
     }

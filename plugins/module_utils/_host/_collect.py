@@ -12,6 +12,7 @@ in an NFS read holds its own cmdline), so nothing of it runs in the parent.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -28,6 +29,10 @@ DOCUMENT_LIMIT = 2097152
 
 #: A collector may use this much address space beyond what the module has already: a bound, not a budget.
 ADDRESS_SPACE_LIMIT = 512 * 1024 * 1024
+
+
+#: How often the memory of all processes is added up.
+_LOOK_EVERY_S = 0.4
 
 
 class Reading(t.NamedTuple):
@@ -78,14 +83,24 @@ def error(reason: str) -> Reading:
     return Reading("error", reason, None)
 
 
-def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Options, limit_s: float) -> dict[str, dict[str, t.Any]]:
+class Run(t.NamedTuple):
+    """What all collectors said, and the most memory that this process and its children were seen to use at one moment (sum of PSS; null unknown)."""
+
+    rows: dict[str, dict[str, t.Any]]
+    pss_bytes: int | None
+
+
+def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Options, limit_s: float) -> Run:
     """Run every collector in a child of its own, for at most ``limit_s`` seconds each.
 
-    Returns ``{name: {"status", "reason", "data", "seconds", "pss_bytes"}}`` with a row for each collector, whatever happened to it.
+    Each row is ``{"status", "reason", "data", "seconds"}``; there is one for each collector, whatever happened to it.
     """
     started = time.monotonic()
     rows: dict[str, dict[str, t.Any]] = {}
     running: dict[int, tuple[str, int, list[bytes]]] = {}
+    most: int | None = None
+    # what exists now is shared with the children as long as nobody writes to it; the collector of garbage would
+    gc.freeze()
     with selectors.DefaultSelector() as selector:
         for name, collector in collectors.items():
             try:
@@ -95,11 +110,15 @@ def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Op
                 continue
             running[descriptor] = (name, pid, [])
             selector.register(descriptor, selectors.EVENT_READ)
+        look = started + _LOOK_EVERY_S
         while running:
-            wait = started + limit_s - time.monotonic()
-            if wait <= 0:
+            now = time.monotonic()
+            if now >= started + limit_s:
                 break
-            for key, dummy in selector.select(wait):
+            if now >= look:
+                look = now + _LOOK_EVERY_S
+                most = _larger(most, _pss_bytes(machine, [row[1] for row in running.values()]))
+            for key, dummy in selector.select(min(started + limit_s, look) - now):
                 name, pid, parts = running[key.fd]
                 data = os.read(key.fd, 65536)
                 if data and sum(map(len, parts)) <= DOCUMENT_LIMIT:
@@ -113,20 +132,29 @@ def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Op
             os.close(descriptor)
             _kill(pid)
             rows[name] = _row(error("not finished after %.1f s, stopped" % limit_s), time.monotonic() - started)
-    return {name: rows[name] for name in collectors}
+    return Run({name: rows[name] for name in collectors}, _larger(most, _pss_bytes(machine, [])))
 
 
-def own_pss_bytes(machine: Machine) -> int | None:
-    """The proportional memory of the calling process, null where the kernel does not say it."""
-    text = machine.text_or_none("/proc/self/smaps_rollup") if not machine.root else None
-    for line in (text or "").splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    return None
+def _larger(one: int | None, other: int | None) -> int | None:
+    return max((value for value in (one, other) if value is not None), default=None)
 
 
-def _row(reading: Reading, seconds: float, pss_bytes: int | None = None) -> dict[str, t.Any]:
-    return {"status": reading.status, "reason": reading.reason, "data": reading.data, "seconds": round(seconds, 3), "pss_bytes": pss_bytes}
+def _pss_bytes(machine: Machine, children: t.Sequence[int]) -> int | None:
+    """The proportional memory of the calling process and some children now; null where the kernel does not say it."""
+    total = None
+    for name in ["self"] + [str(pid) for pid in children]:
+        try:
+            text = machine.peek("/proc/%s/smaps_rollup" % name) if not machine.root else b""
+        except OSError:
+            continue
+        for line in text.splitlines():
+            if line.startswith(b"Pss:"):
+                total = (total or 0) + int(line.split()[1]) * 1024
+    return total
+
+
+def _row(reading: Reading, seconds: float) -> dict[str, t.Any]:
+    return {"status": reading.status, "reason": reading.reason, "data": reading.data, "seconds": round(seconds, 3)}
 
 
 def _start(collector: Collector, machine: Machine, options: Options) -> tuple[int, int]:
@@ -181,7 +209,6 @@ def _child(collector: Collector, machine: Machine, options: Options, writer: int
         place = "%s:%d" % (os.path.basename(trace.tb_frame.f_code.co_filename), trace.tb_lineno) if trace is not None else "?"
         reading = error(clean("%s at %s: %s" % (type(problem).__name__, place, problem)))
     row = clean_tree(_row(reading, time.monotonic() - started))
-    row["pss_bytes"] = own_pss_bytes(machine)
     data = json.dumps(row).encode("ascii")
     while data:
         data = data[os.write(writer, data):]
