@@ -103,6 +103,14 @@ def read_window(log: LogFile, form: LogFormat, window: Window, tally: Tally, bud
     return Result(lines, unparsed, requests, taken, first[1], covered_from, counted, seconds, tuple(reasons))
 
 
+def window_bytes(log: LogFile, form: LogFormat, window: Window) -> int:
+    """About how many bytes of a log belong to the window."""
+    if form.time is None:
+        return 0
+    start = find(log, form.time, window.start - DISORDER_S)
+    return log.size - (start or 0)
+
+
 def line_time(log: LogFile, offset: int, end: int, pattern: LinePattern) -> tuple[int, float] | None:
     """Where the first readable line at or after ``offset`` begins, and its time; null where none is found within bounds."""
     size = _PROBE

@@ -21,8 +21,11 @@ BYTES_LIMIT = 4194304
 _DEPTH_LIMIT = 64
 _PROBLEMS_LIMIT = 20
 
-#: Gives the files an include names, as (path, text), in order; an empty list where there are none. ``base`` is the including file.
-Include = t.Callable[[str, str], t.Sequence[t.Tuple[str, str]]]
+#: Gives the files that an include's pattern names, as (path, text), in order, lazily: reading ends at the bounds.
+Include = t.Callable[[str], t.Iterable[t.Tuple[str, str]]]
+
+#: A variable in a parameter.
+VARIABLE = re.compile(r"\$(?:\{[A-Za-z0-9_]+\}|[A-Za-z0-9_]+)")
 
 _WORD_END = re.compile(r"[\s;{\\$]")
 _QUOTED_PART = {"'": re.compile(r"[^'\\]+"), '"': re.compile(r'[^"\\]+')}
@@ -199,7 +202,7 @@ def _include(directive: Directive, include: Include, parsed: Parsed, into: list[
     if depth > _DEPTH_LIMIT:
         _problem(parsed, "%s:%d: includes are nested too deep" % (directive.file, directive.line))
         return
-    for path, text in include(directive.parameters[0], directive.file):
+    for path, text in include(directive.parameters[0]):
         size[0] += len(text)
         if len(parsed.files) >= FILES_LIMIT or size[0] > BYTES_LIMIT:
             _problem(parsed, "%s:%d: more than %d files or %d bytes, the rest was not read" % (directive.file, directive.line, FILES_LIMIT, BYTES_LIMIT))

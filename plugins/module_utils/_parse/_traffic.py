@@ -30,6 +30,9 @@ _PAIRS = 8192
 _DETAILS = 4096
 _DURATIONS = 65536
 
+# Fewer than this of a part of the blocks say nothing about the whole.
+_SAMPLED_LEAST = 20
+
 # Unfolded paths are collected up to so many, or for so many bytes of log, before they are folded.
 _UNFOLDED = 16384
 _UNFOLDED_BYTES = 4194304
@@ -230,9 +233,10 @@ class Tally:
         """Clients with the most requests: address (as bytes), requests, share, per_s, paths (the three most asked for), bytes."""
         top = self.clients.top(count)
         wanted = {client for client, dummy in top}
+        least = 1 if self.detailed == self.requests else _SAMPLED_LEAST
         paths: dict[bytes, list[tuple[int, bytes]]] = {}
         for (client, path), requests in self._pairs.counts.items():
-            if client in wanted and path:
+            if client in wanted and path and requests >= least:
                 paths.setdefault(client, []).append((requests, path))
         rows = []
         for client, requests in top:
@@ -241,7 +245,7 @@ class Tally:
             rows.append({
                 "address": client, "requests": requests, "share": self._share(requests), "per_s": _rate(requests, seconds),
                 "paths": [{"path": self.shown(path), "requests": self._scaled(number)} for number, path in most],
-                "bytes": round(size * requests / seen) if seen and self.bytes is not None else None,
+                "bytes": round(size * requests / seen) if seen >= least and self.bytes is not None else None,
             })
         return rows
 
@@ -269,8 +273,9 @@ class Tally:
     def top_pairs(self, count: int) -> list[dict[str, t.Any]]:
         """Which client asks most for which path: address (as bytes), path, requests, share."""
         rows = []
+        least = 1 if self.detailed == self.requests else _SAMPLED_LEAST
         for (client, path), requests in self._pairs.top(count + 16):
-            if client and path:
+            if client and path and requests >= least:
                 rows.append({"address": client, "path": self.shown(path), "requests": self._scaled(requests), "share": self._share(self._scaled(requests))})
         return rows[:count]
 
