@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from pathlib import Path
 from typing import List, Set
 
 import pytest
@@ -197,3 +198,52 @@ def test_what_travels_is_told(path: str, capsys: pytest.CaptureFixture[str]) -> 
     with capsys.disabled():
         print("\n%s: %d files of ours travel, %.1f KiB" % (path, len(files), total / 1024))
     assert files
+
+
+COMPONENT = MODULE_UTILS + "/_components/_broken_%d.py"
+PARSER = MODULE_UTILS + "/_parse/_broken_%d.py"
+OWN = "ansible_collections.oncall.pressure.plugins."
+
+# A law that nothing can break is no law: each of these breaks one.
+BROKEN = [
+    (test_target_side_needs_nothing_but_python, COMPONENT, "import psutil\n"),
+    (test_target_side_needs_nothing_but_python, COMPONENT, "def f():\n    import zoneinfo\n"),
+    (test_target_side_needs_nothing_but_python, PARSER, "from ansible.module_utils.common.text.converters import to_text\n"),
+    (test_parsers_are_pure, PARSER, "import os\n"),
+    (test_parsers_are_pure, PARSER, "from subprocess import run\n"),
+    (test_parsers_are_pure, PARSER, "def f(path):\n    return open(path).read()\n"),
+    (test_parsers_are_pure, PARSER, "import time\nNOW = time.time()\n"),
+    (test_parsers_know_only_parsers, PARSER, "from " + OWN + "module_utils._host._machine import Machine\n"),
+    (test_only_host_opens_the_machine, COMPONENT, "from os import open as o\nHANDLE = o('/etc/passwd', 0)\n"),
+    (test_only_host_opens_the_machine, COMPONENT, "import os.path as p\nTHERE = p.exists('/etc')\n"),
+    (test_only_host_opens_the_machine, COMPONENT, "import socket\nS = socket.socket()\n"),
+    (test_only_host_opens_the_machine, COMPONENT, "from pathlib import Path\nTEXT = Path('/etc/passwd').read_text()\n"),
+    (test_only_host_opens_the_machine, COMPONENT, "def f(path):\n    with open(path) as handle:\n        return handle.read()\n"),
+    (test_modules_do_not_run_commands_of_their_own, COMPONENT, "def f(module):\n    return module.run_command('true')\n"),
+    (test_programs_run_are_those_with_a_reason, COMPONENT, "def f(machine):\n    return machine.run(['ps', 'aux'])\n"),
+    (test_programs_run_are_those_with_a_reason, COMPONENT, "def f(machine, words):\n    return machine.run(words)\n"),
+    (test_target_side_does_not_know_the_controller, COMPONENT, "from " + OWN + "plugin_utils import _rules\n"),
+    (test_controller_side_is_not_ansible, "plugins/plugin_utils/_broken_%d.py", "from ansible.template import Templar\n"),
+    (test_deciding_touches_no_host, "plugins/plugin_utils/_broken_%d.py", "import subprocess\n"),
+    (test_deciding_touches_no_host, "plugins/plugin_utils/_broken_%d.py", "from " + OWN + "module_utils._host._machine import Machine\n"),
+    (test_components_change_nothing, COMPONENT, "from " + OWN + "module_utils._controls import _signal\n"),
+    (test_what_gathers_cannot_change, "plugins/modules/broken_%d_info.py", "from " + OWN + "module_utils._change._journal import write\n"),
+    (test_no_travelling_file_is_large, COMPONENT, "#" * (TRAVEL_LIMIT_BYTES + 1)),
+]
+
+
+@pytest.mark.parametrize("number", range(len(BROKEN)), ids=lambda number: "%s-%d" % (BROKEN[number][0].__name__[5:], number))
+def test_the_laws_can_be_broken(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    law, path, text = BROKEN[number]
+    path = path % number
+    for known in ("_host/_machine.py", "_controls/_signal.py", "_controls/__init__.py", "_change/_journal.py"):
+        (tmp_path / MODULE_UTILS / known).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / MODULE_UTILS / known).write_text("", encoding="utf-8")
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / path).write_text(text, encoding="utf-8")
+    monkeypatch.setattr(sources, "ROOT", tmp_path)
+    try:
+        with pytest.raises(AssertionError):
+            law(path)
+    finally:
+        sources.tree.cache_clear()
