@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import gc
 import posixpath
-import time
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _nginx_files
@@ -88,8 +87,9 @@ def measure(machine: Machine, options: Options, bytes_limit: int, seconds_limit:
         _configured(machine, master, found)
     now = machine.now()
     window = _access_log.Window(now - options.traffic_window_s - BEFORE_S, now - options.traffic_window_s, now)
-    deadline = time.monotonic() + seconds_limit
-    budget = _access_log.Budget(bytes_limit, lambda: time.monotonic() > deadline)
+    # the boot clock: the wall clock may be set while we read, and a recording's stands still
+    deadline = machine.uptime_s() + seconds_limit
+    budget = _access_log.Budget(bytes_limit, lambda: machine.uptime_s() > deadline)
     # what is built here is freed by counting references; looking for cycles among it costs a tenth of the time
     collecting = gc.isenabled()
     gc.disable()

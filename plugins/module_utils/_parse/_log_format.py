@@ -141,11 +141,13 @@ def _pattern(parts: t.Sequence[_Part], wanted: t.Sequence[str], strict: bool, js
     last = max([number for number, part in enumerate(parts) if part.role in wanted], default=-1)
     pieces = [b"\n"]
     columns: dict[str, int] = {}
+    # every text that ends at the first place where the rest matches multiplies the ways to try: one is enough
+    lazy = False
     number = 0
     while number <= last:
         skip = 0 if strict else _skip(parts, number, wanted)
         if skip:
-            pieces.append(b'[^"]*"')
+            pieces.append(b'[^"]{0,2048}"')
             number = skip
             continue
         part = parts[number]
@@ -156,7 +158,8 @@ def _pattern(parts: t.Sequence[_Part], wanted: t.Sequence[str], strict: bool, js
             columns[part.role] = len(columns)
             pieces.append(_field(part, following, strict, json_escape))
         else:
-            pieces.append(_value(part.variable, following, strict, json_escape))
+            pieces.append(_value(part.variable, following, strict, json_escape, not lazy))
+            lazy = lazy or b"?" == pieces[-1][-1:]
         number += 1
     if last >= 0:
         following = parts[last + 1].literal if last + 1 < len(parts) else ""
@@ -187,6 +190,11 @@ def _excluding(characters: str, strict: bool) -> bytes:
     return b"[^" + re.escape(characters).encode() + (b"\n" if strict and "\n" not in characters else b"") + b"]"
 
 
+def _until(characters: str, strict: bool) -> bytes:
+    """Text up to one of some characters. What is not kept to its line is kept short, or junk without such a character costs its square."""
+    return _excluding(characters, strict) + (b"*" if strict else b"{0,2048}")
+
+
 def _field(part: _Part, following: str, strict: bool, json_escape: bool) -> bytes:
     """The pattern of a wanted field, with one group."""
     end = following[:1] or "\n"
@@ -194,7 +202,7 @@ def _field(part: _Part, following: str, strict: bool, json_escape: bool) -> byte
         return _request(end, strict, json_escape)
     if part.role == "path":
         # what follows the path (its query) is passed over
-        return b"(" + _excluding("?" + end, strict) + b"*)(?:[?]" + _value(part.variable, following, strict, json_escape) + b")?"
+        return b"(" + _until("?" + end, strict) + b")(?:[?]" + _value(part.variable, following, strict, json_escape) + b")?"
     if part.variable == "time_local":
         # a fixed length needs no look at each character
         return b"([0-9]" + (b"[^\n]{25}" if strict else b".{25}") + b")"
@@ -213,19 +221,23 @@ def _request(end: str, strict: bool, json_escape: bool) -> bytes:
     """
     if end == '"' and json_escape:
         rest = _value("request", '"', strict, True)
-        return b'(?:[A-Z]{2,20} ([^ ?"\\\\' + (b"\n" if strict else b"") + b"]+))?" + rest
+        return b'(?:[A-Z_-]{2,32} ([^ ?"\\\\' + (b"\n" if strict else b"") + (b"]+))?" if strict else b"]{1,2048}))?") + rest
     if end == '"':
-        rest = _excluding('"', strict)
-        return b"(?:[A-Z_-]{2,32} (" + _excluding(' ?"' if strict else " ?", strict) + b"+)" + rest + b"*|" + rest + b"*)"
-    word = _excluding(" " + end, strict)
-    return b"(?:[A-Z_-]{2,32} (" + _excluding(" ?" + end, strict) + b"+)(?:[?]" + word + b"*)?(?: HTTP/[0-9.]+)?|" + _excluding(end, strict) + b"*)"
+        rest = _until('"', strict)
+        # the look ahead keeps a line that does not match after all from being tried with each shorter path
+        return b"(?:[A-Z_-]{2,32} (" + _excluding(' ?"', strict) + (b"+" if strict else b"{1,2048}") + b')(?=[ ?"])' + rest + b"|" + rest + b")"
+    word = _until(" " + end, strict)
+    return b"(?:[A-Z_-]{2,32} (" + _excluding(" ?" + end, strict) + b"+)(?:[?]" + word + b")?(?: HTTP/[0-9.]+)?|" + _until(end, strict) + b")"
 
 
-def _value(variable: str, following: str, strict: bool, json_escape: bool) -> bytes:
-    """The pattern of a variable's value, known by what comes after it. No pattern has two ways to match the same text but for one step back."""
+def _value(variable: str, following: str, strict: bool, json_escape: bool, first: bool = False) -> bytes:
+    """The pattern of a variable's value, known by what comes after it; ``first`` where no text before it was free to end anywhere.
+
+    Bounded repeats keep lines that were made to be slow from being so: there is no text without end before a place that may fail.
+    """
     if not following:
         # directly followed by another variable: only the pattern of that one can find the border
-        return b"[^ \n]*?" if variable in _WORDS else b"[^\n]*?"
+        return b"[^ \n]{0,256}?" if variable in _WORDS else b"[^\n]{0,256}?"
     if following == "\n":
         return b"[^\n]*"
     if variable == "time_local":
@@ -233,15 +245,18 @@ def _value(variable: str, following: str, strict: bool, json_escape: bool) -> by
     if following[0] == '"':
         if json_escape and strict:
             return b'[^"\\\\\n]*(?:\\\\[^\n][^"\\\\\n]*)*'
-        return _excluding('"', strict) + b"*"
+        return _until('"', strict)
     if variable in _WORDS:
-        return _excluding(following[0], strict) + b"*"
-    if variable.startswith("upstream_"):
+        return _until(following[0], strict)
+    if variable.startswith("upstream_") or "forwarded_for" in variable:
         # several servers, tried one after the other: "a, b : c"
-        return b"(?:[^ ,\n]*(?:, | : ))*[^ ,\n]*" if following[0] == " " else _excluding(following[0], strict) + b"*"
+        return b"[^ ,\n]*(?:(?:, ?| : )[^ ,\n]*)*" if following[0] == " " else _until(following[0], strict)
     # the character that is least likely inside the value ends it; blanks are likely in names of users and agents
     mark = next((character for character in following if character != " "), "")
     if mark and not mark.isalnum() and mark != "-":
         before = following[: following.index(mark)]
-        return _excluding(mark, strict) + b"*" + (b"(?=" + re.escape((before + mark).encode()) + b")" if before else b"")
-    return b"[^\n]*?" if strict else _excluding(following[0], strict) + b"*"
+        if strict and first:
+            # a client may send the mark itself, and must not get out of our sight by that
+            return b"[^\n]{0,512}?"
+        return _excluding(mark, strict) + b"{0,512}" + (b"(?=" + re.escape((before + mark).encode()) + b")" if before else b"")
+    return b"[^\n]{0,256}?"
