@@ -20,7 +20,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._parse._log_line i
 from ansible_collections.oncall.pressure.plugins.module_utils._parse._userspace_oom import UserspaceKill, UserspaceKills
 
 #: What a line holds that matters here; all else may be left out before parsing.
-INTERESTING = re.compile(r"oom|[Kk]ill(?:ed|ing)? |[Oo]ut of [Mm]emory|emcg=|mems_allowed=|^\s{0,4}(?:score|total-vm)")
+INTERESTING = re.compile(r"oom|Task in |[Kk]ill(?:ed|ing)? |[Oo]ut of [Mm]emory|emcg=|mems_allowed=|^\s{0,4}(?:score|total-vm)")
 
 #: Two lines of one kill are written within this many seconds of the kernel's clock, also on a slow serial console.
 _SAME_KILL_S = 30.0
@@ -168,6 +168,8 @@ def _glue(held: Record, row: Record) -> str | None:
         return None
     if row.headed:
         return None
+    if not held.message:
+        return ""
     if _PROCESS.search(held.message) is not None and _GOES_ON.match(row.message) is not None:
         return " "
     return " " if _OPEN_END.search(held.message) is not None else None
