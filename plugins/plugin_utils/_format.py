@@ -67,6 +67,12 @@ def _text(value: t.Any) -> str:
     return number(value) if is_number(value) else clean(str(value), 120)
 
 
+def _cores(value: float) -> str:
+    if value < 0.995:
+        return "%s of a core" % number(round(value, 2))
+    return "1 core" if value < 1.05 else "%s cores" % number(round(value, 1))
+
+
 _NUMERIC: dict[str, t.Callable[[t.Any], str]] = {
     "bytes": size,
     "age": age,
@@ -74,7 +80,7 @@ _NUMERIC: dict[str, t.Callable[[t.Any], str]] = {
     "share": lambda value: "%d %%" % round(value * 100),
     "count": lambda value: "%d" % round(value),
     "number": number,
-    "cores": lambda value: "%s of a core" % number(value) if value < 1 else "%s cores" % number(round(value, 1)),
+    "cores": _cores,
     "cpus": lambda value: "%s CPU%s" % (number(round(value, 1)), "" if value == 1 else "s"),
     "ratio": lambda value: "%s times" % number(round(value, 1)),
     "rate": lambda value: "%s/s" % number(value),

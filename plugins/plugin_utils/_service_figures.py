@@ -77,7 +77,7 @@ def _memory(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any], kil
         "source": text(service, "memory", "source"),
         "has_own_limit": has_own,
         "own_limit_bytes": own if has_own else None,
-        "limit_source": text(service, "memory", "limit_source"),
+        "limit_words": _limit_words(text(service, "memory", "limit_source"), has_own),
         "binding_bytes": binding,
         "used_pct": pct(used, binding),
         "budget_bytes": None if room is None or taken is None else room - taken,
@@ -91,6 +91,13 @@ def _memory(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any], kil
     }
 
 
+def _limit_words(source: str | None, has_own: bool) -> str:
+    """What binds, in words: ``limit``, ``limit of PATH`` of a parent, ``of the host``."""
+    if not has_own:
+        return "of the host"
+    return "limit" if source in (None, "service") else "limit of %s" % source
+
+
 def _wanted(own: float | None, kills: t.Mapping[str, t.Any]) -> float | None:
     """A limit with room for what was killed: half as much again, and at least the victim on top."""
     victim = t.cast("float | None", kills.get("largest_bytes"))
@@ -102,8 +109,8 @@ def _cpu(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any], worker
     usable = num(snapshot, "host", "cpu", "usable")
     quota = num(service, "cpu", "quota")
     ceiling = min(known(usable, quota)) if known(usable, quota) else None
-    mine = [row for row in rows(snapshot, "processes", "top_cpu") if row.get("service") == service.get("id")]
-    mine += rows(service, "workers")
+    named = {row.get("pid"): row for row in rows(snapshot, "processes", "top_cpu") if row.get("service") == service.get("id")}
+    mine = [*named.values(), *(row for row in rows(service, "workers") if row.get("pid") not in named)]
     hottest = max((row for row in mine if num(row, "cpu") is not None), key=lambda row: num(row, "cpu") or 0, default=None)
     # A service that has processes but none among the busiest of the host has no hot process.
     one = num(hottest, "cpu") if hottest is not None else (0.0 if used is not None and used < 0.5 else None)
@@ -119,7 +126,7 @@ def _cpu(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any], worker
         "has_quota": quota is not None and (usable is None or quota < usable),
         "hottest": one,
         "hottest_pid": num(hottest, "pid"),
-        "hottest_name": text(hottest, "name") or text(hottest, "command"),
+        "hottest_process": _process_words(hottest),
         "hottest_part": min(one / used, 1.0) if one is not None and used else None,
         "busy_workers": len(busy) if isinstance(service.get("workers"), list) else None,
         "busy_per_cpu": ratio(len(busy), ceiling) if isinstance(service.get("workers"), list) else None,
@@ -127,6 +134,12 @@ def _cpu(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any], worker
         "workers_per_cpu": ratio(t.cast("float | None", workers["count"]), ceiling),
         "wanted_workers": None if ceiling is None else int(2 * ceiling + 1),
     }
+
+
+def _process_words(row: dict[str, t.Any] | None) -> str | None:
+    pid = num(row, "pid")
+    name = text(row, "name") or text(row, "command")
+    return None if pid is None else "process %d%s" % (pid, " (%s)" % name if name else "")
 
 
 def _traffic(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

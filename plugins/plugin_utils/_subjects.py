@@ -29,8 +29,8 @@ class Subject(t.NamedTuple):
     data: dict[str, t.Any]
 
 
-#: Which collector measures what a selection starts with.
-COLLECTORS = {
+#: Which collector measures what a selection starts with, where it is not the one that the subject itself is from.
+_COLLECTORS = {
     "host": "host",
     "machine": "host",
     "oom": "oom",
@@ -38,15 +38,8 @@ COLLECTORS = {
     "processes": "services",
     "service": "services",
     "derived.kills": "oom",
-    "derived.memory": "services",
-    "derived.workers": "services",
-    "derived.cpu": "services",
-    "derived.io": "host",
-    "derived.traffic": "nginx",
-    "derived.client": "nginx",
-    "derived.path": "nginx",
-    "derived.failed_pct": "nginx",
     "derived.web": "services",
+    "derived.traffic": "nginx",
 }
 
 #: The collector without which there are no subjects of a kind.
@@ -78,3 +71,9 @@ def _gone(snapshot: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
     present = {row["id"] for row in _services(snapshot)}
     names = [name for name in killed if isinstance(name, str) and name and name not in present] if isinstance(killed, dict) else []
     return [{"id": name, "name": name, "component": "other", "role": "other", "state": "unknown", "workers": None} for name in sorted(names)[:50]]
+
+
+def collector(kind: str, expression: str) -> str:
+    """The collector that measures what a selection of a subject of this kind selects."""
+    parts = expression.split(".")
+    return _COLLECTORS.get(".".join(parts[:2])) or _COLLECTORS.get(parts[0]) or NEEDED[kind]

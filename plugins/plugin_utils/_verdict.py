@@ -14,7 +14,7 @@ import typing as t
 from ansible_collections.oncall.pressure.plugins.plugin_utils._evaluate import Condition, Outcome, Selector, evaluate
 from ansible_collections.oncall.pressure.plugins.plugin_utils._format import age, fill
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import Rule, Sentence, Threshold
-from ansible_collections.oncall.pressure.plugins.plugin_utils._subjects import COLLECTORS, NEEDED, Subject, subjects
+from ansible_collections.oncall.pressure.plugins.plugin_utils._subjects import NEEDED, Subject, collector, subjects
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, num, rows, text
 
 Facts = t.Dict[str, t.Any]
@@ -109,7 +109,7 @@ def _decide(rule: Rule, facts: Facts, numbers: t.Mapping[str, float]) -> Outcome
     outcome = evaluate(rule.when, facts, numbers)
     lacking = tuple(name for name in rule.needs if facts.get(name) is None)
     # What is false without a needed fact is false with it too; what would fire without one must not.
-    return Outcome(None, lacking) if lacking and outcome.truth is not False else outcome
+    return Outcome(None, tuple(dict.fromkeys(lacking + outcome.missing))) if lacking and outcome.truth is not False else outcome
 
 
 def _finding(rule: Rule, subject: Subject, facts: Facts, numbers: t.Mapping[str, float], snapshot: t.Mapping[str, t.Any]) -> Finding:
@@ -119,7 +119,7 @@ def _finding(rule: Rule, subject: Subject, facts: Facts, numbers: t.Mapping[str,
     share = facts.get(says.share) if says.share else None
     values = {**numbers, **facts}
     silent = {name for name, value in facts.items() if value is None}
-    gaps = [gap for name in sorted(silent) for gap in [_gap(snapshot, _collector(rule.facts[name]))] if gap]
+    gaps = [gap for name in sorted(silent) for gap in [_gap(snapshot, collector(rule.subject, rule.facts[name]))] if gap]
     killed = (num(subject.data, "derived", "kills", "count") or 0) > 0 and says.resource == "memory"
     return Finding(
         rule,
@@ -190,24 +190,18 @@ def _row(finding: Finding) -> dict[str, t.Any]:
     }
 
 
-def _collector(expression: str) -> str | None:
-    """The collector that measures what an expression selects."""
-    parts = expression.split(".")
-    return COLLECTORS.get(".".join(parts[:2])) or COLLECTORS.get(parts[0])
-
-
-def _gap(snapshot: t.Mapping[str, t.Any], collector: str | None) -> str | None:
+def _gap(snapshot: t.Mapping[str, t.Any], name: str) -> str | None:
     """Why a collector's facts are missing, null where it says that it measured everything or that there is nothing to measure."""
-    status = text(snapshot, "collectors", collector or "", "status")
-    if collector is None or status in ("ok", "absent"):
+    status = text(snapshot, "collectors", name, "status")
+    if status in ("ok", "absent"):
         return None
-    reason = text(snapshot, "collectors", collector, "reason")
-    return "%s (%s)" % (collector, ": ".join(part for part in (status or "no answer", reason) if part))
+    reason = text(snapshot, "collectors", name, "reason")
+    return "%s (%s)" % (name, ": ".join(part for part in (status or "no answer", reason) if part))
 
 
 def _missing(rule: Rule, names: t.Iterable[str], snapshot: t.Mapping[str, t.Any]) -> list[str]:
     """What was missing, in words: the collector's reason where it has one, else the name of the fact."""
-    return list(dict.fromkeys(_gap(snapshot, _collector(rule.facts[name])) or name.replace("_", " ") for name in names))
+    return list(dict.fromkeys(_gap(snapshot, collector(rule.subject, rule.facts[name])) or name.replace("_", " ") for name in names))
 
 
 def essential_gaps(snapshot: t.Mapping[str, t.Any]) -> list[str]:
@@ -218,7 +212,7 @@ def essential_gaps(snapshot: t.Mapping[str, t.Any]) -> list[str]:
         ("services", "services and their limits", 1 if isinstance(snapshot.get("services"), list) else None),
         ("oom", "kernel kills", num(snapshot, "oom", "kills")),
     )
-    found = [_gap(snapshot, collector) or words for collector, words, value in wanted if value is None]
+    found = [_gap(snapshot, name) or words for name, words, value in wanted if value is None]
     covered = _uncovered(snapshot)
     blind = [
         text(row, "name") or str(row.get("id"))

@@ -1,0 +1,53 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every rule on its cases: fired, clear, unknown."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+from ansible_collections.oncall.pressure.plugins.plugin_utils import _rules, _verdict
+
+_SPEC = importlib.util.spec_from_file_location("pressure_rule_support", Path(__file__).with_name("support.py"))
+assert _SPEC is not None and _SPEC.loader is not None
+support = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(support)
+
+RULES = _rules.load_rules(str(support.RULES)).rules
+THRESHOLDS = _rules.resolve_thresholds(RULES, None)
+CASES: List[Dict[str, Any]] = [case for path in sorted(support.RULES.glob("*.yml")) for case in support.load(path.name)]
+
+
+def name(case: Dict[str, Any]) -> str:
+    return "%s-%s-%s" % (case["rule"], case["expect"], case.get("about", "plain").replace(" ", "_"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=name)
+def test_case(case: Dict[str, Any]) -> None:
+    rule = RULES[case["rule"]]
+    row = _verdict.judge(support.snapshot(case), {rule.id: rule}, THRESHOLDS)
+    unknown = {item["rule"]: item["missing"] for item in row["unknown"]}
+    state = "fired" if row["verdicts"] else ("unknown" if rule.id in unknown else "clear")
+    assert state == case["expect"], (row, unknown)
+    if state == "fired":
+        verdict = row["verdicts"][0]
+        said = "\n".join([verdict["summary"], *verdict["evidence"], *verdict["ruled_out"], *verdict["next"], *verdict["lasting"]])
+        assert [text for text in case.get("says", []) if text not in said] == [], said
+        assert verdict["confidence"] == case.get("confidence", verdict["confidence"])
+        assert verdict["cause"] == rule.says.cause and verdict["evidence"]
+    assert [text for text in case.get("missing", []) if text not in unknown.get(rule.id, [])] == []
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case["expect"] == "fired"], ids=name)
+def test_a_fired_rule_is_no_healthy_host(case: Dict[str, Any]) -> None:
+    assert _verdict.judge(support.snapshot(case), RULES, THRESHOLDS)["state"] == "incident"
+
+
+def test_the_base_is_healthy_under_all_rules() -> None:
+    row = _verdict.judge(support.snapshot({}), RULES, THRESHOLDS)
+    assert (row["state"], row["verdicts"], row["missing"]) == ("healthy", [], [])
