@@ -26,7 +26,7 @@ BYTES_LIMIT = 67108864
 SECONDS_LIMIT = 3.0
 
 #: Where the window holds more than this, details are taken from a share of it.
-DETAIL_BYTES = 16777216
+DETAIL_BYTES = 6291456
 
 #: The time before the window that its rate is held against.
 BEFORE_S = 3600.0

@@ -33,7 +33,7 @@ _ROLES = {
 }
 
 #: Fields that are always counted; the others are read where details are.
-_COLUMNS = ("client", "path", "status", "size")
+_COLUMNS = ("client", "path", "status")
 
 # Values that never hold a blank, whatever a client sends.
 _WORDS = frozenset((

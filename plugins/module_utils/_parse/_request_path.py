@@ -18,18 +18,20 @@ import typing as t
 #: The longest path kept, in bytes; a longer one is cut, its end shown as "...".
 PATH_LIMIT = 200
 
-# Each looks at whole segments: from a slash to the next slash, dot or end. The order matters: an UUID has digits first.
+# What must be there at all for a pattern to be tried, the pattern, what it becomes. Each looks at whole segments: from a slash to
+# the next slash, dot or end. The order matters: an UUID may begin with digits.
 _FOLDS = (
     # a query or fragment that is still there, and parameters of a segment (;jsessionid=...)
-    (re.compile(rb"[?#][^\n]*"), b""),
-    (re.compile(rb";[^/\n]*"), b""),
+    (b"?", re.compile(rb"[?][^\n]*"), b""),
+    (b"#", re.compile(rb"#[^\n]*"), b""),
+    (b";", re.compile(rb";[^/\n]*"), b""),
     # the absolute form, as clients send it to a proxy
-    (re.compile(rb"(?<=\n)[A-Za-z]{2,10}://[^/\n]*"), b""),
-    (re.compile(rb"/[0-9]+(?=[/.\n])"), b"/{n}"),
-    (re.compile(rb"/[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}(?=[/.\n])"), b"/{uuid}"),
-    (re.compile(rb"/[0-9a-fA-F]{16,}(?=[/.\n])"), b"/{hex}"),
+    (b"://", re.compile(rb"\n[A-Za-z]{2,10}://[^/\n]*"), b"\n"),
+    (b"/", re.compile(rb"/[0-9]+(?=[/.\n])"), b"/{n}"),
+    (b"-", re.compile(rb"/[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}(?=[/.\n])"), b"/{uuid}"),
+    (b"/", re.compile(rb"/[0-9a-fA-F]{16,}(?=[/.\n])"), b"/{hex}"),
     # long segments with digits and capitals are tokens: each is another one, and some are secrets
-    (re.compile(rb"/(?=[a-z_-]*[0-9A-Z])(?=[^/.\n]*[0-9])(?=[^/.\n]*[A-Z])[A-Za-z0-9_-]{32,}(?=[/.\n])"), b"/{token}"),
+    (b"/", re.compile(rb"/(?=[A-Za-z0-9_-]{32})(?=[^/.\n]*[0-9])(?=[^/.\n]*[A-Z])[A-Za-z0-9_-]+(?=[/.\n])"), b"/{token}"),
 )
 
 
@@ -38,8 +40,9 @@ def fold_many(targets: t.Sequence[bytes]) -> list[bytes]:
     if not targets:
         return []
     text = b"\n" + b"\n".join([target if len(target) <= PATH_LIMIT else target[:PATH_LIMIT] + b"..." for target in targets]) + b"\n"
-    for pattern, folded in _FOLDS:
-        text = pattern.sub(folded, text)
+    for needed, pattern, folded in _FOLDS:
+        if needed in text:
+            text = pattern.sub(folded, text)
     return [path or b"/" for path in text[1:-1].split(b"\n")]
 
 

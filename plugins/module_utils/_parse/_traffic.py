@@ -6,7 +6,7 @@
 
 Private to oncall.pressure: no stable interface. Pure.
 
-Every line is counted (client, path, status, bytes). What is dearer (who asks for what, times, bytes by key) is taken from
+Every line is counted (client, path, status). What is dearer (who asks for what, bytes, times) is taken from
 every n-th block where there is much to read; ``detail_share`` says of which share of the requests, 1.0 is all of them.
 """
 
@@ -33,9 +33,10 @@ _DURATIONS = 65536
 # Fewer than this of a part of the blocks say nothing about the whole.
 _SAMPLED_LEAST = 20
 
-# Unfolded paths are collected up to so many, or for so many bytes of log, before they are folded.
+# Unfolded paths are collected up to so many, or so many bytes of them, before they are folded; their bytes are looked at after so much of a log.
 _UNFOLDED = 16384
-_UNFOLDED_BYTES = 4194304
+_UNFOLDED_BYTES = 2097152
+_UNFOLDED_LOOK = 4194304
 
 _FORWARDED_ADDRESSES = 256
 _FORWARDED_VALUES = 16
@@ -77,11 +78,11 @@ class Tally:
     def __init__(self, detail_every: int = 1) -> None:
         self.detail_every = max(detail_every, 1)
         self.requests = 0
-        self.bytes: int | None = None
         self.clients: HeavyHitters[bytes] = HeavyHitters(_CLIENTS)
         self.paths: HeavyHitters[bytes] = HeavyHitters(_PATHS)
         self.status: Counter[bytes] = Counter()
         self.detailed = 0
+        self._bytes: int | None = None
         self._pairs: HeavyHitters[tuple[bytes, bytes]] = HeavyHitters(_PAIRS)
         self._path_details: dict[bytes, _PathDetail] = {}
         self._client_details: dict[bytes, list[int]] = {}
@@ -89,7 +90,7 @@ class Tally:
         self._total_s = 0.0
         self._forwarded: dict[bytes, set[bytes]] = {}
         self._unfolded: Counter[bytes] = Counter()
-        self._unfolded_bytes = 0
+        self._unfolded_since = 0
         self._blocks = 0
         self._strict_left = 0
         self._strict_next = 1
@@ -138,15 +139,17 @@ class Tally:
             if len(self.status) > 1000:
                 # no server has so many; what is not a status is kept together
                 self.status = _by_class(self.status)
-        if "size" in columns:
-            self.bytes = (self.bytes or 0) + _total(columns["size"])
         if "path" in columns:
             self._unfolded.update(columns["path"])
-            self._unfolded_bytes += size
-            if len(self._unfolded) > _UNFOLDED or self._unfolded_bytes > _UNFOLDED_BYTES:
+            self._unfolded_since += size
+            if len(self._unfolded) > _UNFOLDED or self._unfolded_since > _UNFOLDED_LOOK and self._unfolded_is_big():
                 self._fold()
         if detailed:
             self._detail(columns, requests)
+
+    def _unfolded_is_big(self) -> bool:
+        self._unfolded_since = 0
+        return sum(map(len, self._unfolded)) > _UNFOLDED_BYTES
 
     def _fold(self) -> None:
         self._unfolded.pop(b"", None)
@@ -155,7 +158,6 @@ class Tally:
             folded[path] = folded.get(path, 0) + count
         self.paths.update(folded)
         self._unfolded = Counter()
-        self._unfolded_bytes = 0
 
     def _detail(self, columns: dict[str, tuple[bytes, ...]], requests: int) -> None:
         self.detailed += requests
@@ -163,6 +165,8 @@ class Tally:
         clients = columns.get("client", nothing)
         targets = columns.get("path", nothing)
         durations = columns.get("duration")
+        if "size" in columns:
+            self._bytes = (self._bytes or 0) + _total(columns["size"])
         if "forwarded" in columns:
             self._forward(clients, columns["forwarded"])
         # an empty target is a request without a path: folding would make it the root
@@ -224,6 +228,11 @@ class Tally:
                 self._forwarded[client] = {first[:64]}
 
     # what it comes to
+
+    @property
+    def bytes(self) -> int | None:
+        """Bytes of all answers; null where they are not logged."""
+        return None if self._bytes is None else self._scaled(self._bytes)
 
     def forwards_for(self, client: bytes) -> int:
         """For how many different others an address spoke, by X-Forwarded-For (counted up to 16)."""
