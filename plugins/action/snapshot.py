@@ -62,10 +62,8 @@ class ActionModule(ActionBase):
         if "snapshot" in result or not self._task.become or not _BECOME.search(_words(result)):
             return result, None
         self._connection.set_become_plugin(None)
-        again = self._call(task_vars)
-        if "snapshot" not in again:
-            return result, None
-        return again, "no privileges: %s" % _unreached.explain_become(_words(result))
+        # where it fails again, that is the deeper trouble
+        return self._call(task_vars), "no privileges: %s" % _unreached.explain_become(_words(result))
 
     def _call(self, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         arguments = {name: value for name, value in self._task.args.items() if name != "report_dir"}
