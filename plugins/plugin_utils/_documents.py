@@ -51,7 +51,7 @@ def safe_name(host: str) -> str:
     if _PLAIN.fullmatch(host):
         return host
     digest = hashlib.sha256(host.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return "%s~%s" % (re.sub(r"[^A-Za-z0-9-]+", "_", host)[:60].strip("_") or "host", digest)
+    return "%s~%s" % (re.sub(r"[^A-Za-z0-9-]+", "_", host)[:60].strip("_-") or "host", digest)
 
 
 def write_text(path: str, text: str) -> None:
