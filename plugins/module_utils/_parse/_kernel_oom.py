@@ -104,7 +104,10 @@ _PROCESS = re.compile(
     r"(?P<verb>OOM killed|killed|kill) process (?P<pid>\d{1,10})\b:?(?P<rest>.*)", re.IGNORECASE | re.DOTALL
 )
 # Where a second message may begin in the same line.
-_AGAIN = re.compile(r"(?:Memory cgroup out of memory|Out of [Mm]emory|No available memory)[^:\n]{0,80}: {0,4}(?:OOM )?[Kk]ill|oom-kill:constraint=|(?<![:\w] )(?<!: )Killed process \d")
+_AGAIN = re.compile(
+    r"(?:Memory cgroup out of memory|Out of [Mm]emory|No available memory)[^:\n]{0,80}: {0,4}(?:OOM )?[Kk]ill"
+    r"|oom-kill:constraint=|(?<![:\w] )(?<!: )Killed process \d"
+)
 
 # The name may hold blanks and parentheses: it ends where something follows that the kernel writes after it.
 _NAME = re.compile(

@@ -37,7 +37,7 @@ class Record(t.NamedTuple):
 _ANSI = re.compile(r"(?:\x1b|\^\[|#033)\[[0-9;]{0,16}[A-Za-z]")
 _QUOTE = re.compile(r"^(?:[ \t]{0,8}[>|](?=[ \t>|\[<]|$))+[ \t]?")
 
-_KMSG = re.compile(r"^\s{0,8}\d{1,4},\d{1,12},(?P<us>\d{1,18}),[-c+][^;\n]{0,100};(?P<message>.*)$", re.DOTALL)
+_KMSG = re.compile(r"^\s{0,8}(?P<priority>\d{1,4}),\d{1,12},(?P<us>\d{1,18}),[-c+][^;\n]{0,100};(?P<message>.*)$", re.DOTALL)
 _ESCAPE = re.compile(r"(?:\\x[0-9a-f]{2})+")
 
 _MONTH = r"(?:[^\W\d_]{2,10}\.?|\d{1,2}月)"
@@ -58,6 +58,7 @@ _WALL = re.compile(
 
 _KERNEL_TAG = r"(?<![\w.-])(?:kernel|klogd)(?:\[\d{1,10}\])?(?::|(?: -){2,3}(?= ))"
 _PROGRAM_TAG = r"(?<![\w.-])(?P<program>[A-Za-z_][\w.+@/-]{0,63})\[\d{1,10}\]:(?=\s|$)"
+_TAGGED = re.compile(_PROGRAM_TAG)
 _UPTIME = r"\[ {0,12}(?P<uptime>\d{1,12}\.\d{1,9})(?:[ ,@<][^\]\n]{0,40})?\]"
 _CLOCK = r"\[(?P<clock>[^\]\[\n]{0,40}?\d{1,2}:\d\d(?::\d\d)?[^\]\[\n]{0,16})\]"
 _HEAD = re.compile("|".join((_KERNEL_TAG, _PROGRAM_TAG, _UPTIME, _CLOCK, r"^\s{0,8}(?P<cut>\d{1,12}\.\d{6})\]")))
@@ -98,8 +99,7 @@ def record(line: str) -> Record:
     """One line without its prefix."""
     raw = _KMSG.match(line)
     if raw is not None:
-        microseconds = raw.group("us")
-        return Record(microseconds, int(microseconds) / 1e6, "", unescape(raw.group("message")))
+        return _of_kmsg(raw)
     if line.lstrip().startswith("{"):
         found = from_journal(line)
         if found is not None:
@@ -123,6 +123,16 @@ def record(line: str) -> Record:
     wall = _WALL.search(line, 0, head.start())
     stamp = wall.group() if wall is not None else (clock or uptime)
     return Record(stamp.strip() if stamp else None, float(uptime) if uptime else None, program, line[end:].strip())
+
+
+def _of_kmsg(raw: re.Match[str]) -> Record:
+    """A record of /dev/kmsg. Programs may write there too; the kernel itself marks what they write with a facility above 0."""
+    message, program = unescape(raw.group("message")), "kernel"
+    if int(raw.group("priority")) >= 8:
+        tag = _TAGGED.match(message)
+        program = tag.group("program") if tag is not None else "user"
+        message = message[tag.end():].strip() if tag is not None else message
+    return Record(raw.group("us"), int(raw.group("us")) / 1e6, program, message)
 
 
 def _headless(line: str) -> Record:

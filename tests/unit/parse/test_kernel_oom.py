@@ -90,7 +90,8 @@ def test_recording(name):
 MESSAGES = (
     "python3 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0",
     "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a,task_memcg=/a/b,task=my, (odd) name,pid=77,uid=5",
-    "Memory cgroup out of memory: Killed process 77 (my, (odd) name) total-vm:9kB, anon-rss:8kB, file-rss:7kB, shmem-rss:0kB, UID:5 pgtables:1kB oom_score_adj:0",
+    "Memory cgroup out of memory: Killed process 77 (my, (odd) name) total-vm:9kB, anon-rss:8kB, file-rss:7kB, shmem-rss:0kB, UID:5 pgtables:1kB"
+    " oom_score_adj:0",
     "oom_reaper: reaped process 77 (my, (odd) name), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB",
 )
 
@@ -227,7 +228,8 @@ def test_an_exiting_victim_is_no_kill_even_when_it_was_announced():
 
 
 @pytest.mark.parametrize("text, expected", [
-    ("[1.0] systemd-oomd[9]: oomd attempting to kill 63 with KILL\n[1.1] systemd-oomd[9]: Killed /a/x.service due to memory pressure for /a being 9% > 1% for > 2s\n"
+    ("[1.0] systemd-oomd[9]: oomd attempting to kill 63 with KILL\n"
+     "[1.1] systemd-oomd[9]: Killed /a/x.service due to memory pressure for /a being 9% > 1% for > 2s\n"
      "[1.2] systemd[1]: x.service: systemd-oomd killed 2 process(es) in this unit.", [("systemd-oomd", "x.service")]),
     ("x.service: systemd-oomd killed some process(es) in this unit.", [("systemd-oomd", "x.service")]),
     ("systemd-oomd[9]: Marked /a/x.service for killing due to memory pressure for /a being 85% > 80%\n"
@@ -250,8 +252,8 @@ def test_kills_by_programs(text, expected):
 
 def test_hostile_text_costs_no_more_than_its_length():
     """Nothing here is timed: a pattern that backtracks without bound would not come back at all."""
-    for piece in ("[", "(", "Killed process 1 (", "oom-kill:constraint=CONSTRAINT_NONE,task=", "Out of memory: ", "> ", "{\"MESSAGE\":", "Task in ", "1:", "[1.000001] ",
-                  "oom-kill:constraint=CONSTRAINT_NONE\n,", "May 15 23:09:30 "):
+    for piece in ("[", "(", "Killed process 1 (", "oom-kill:constraint=CONSTRAINT_NONE,task=", "Out of memory: ", "> ", "{\"MESSAGE\":", "Task in ", "1:",
+                  "[1.000001] ", "oom-kill:constraint=CONSTRAINT_NONE\n,", "May 15 23:09:30 "):
         parse(piece * 20000)
     parse("Out of memory: Killed process 1 (" + "x" * 1000000 + ")")
 
@@ -261,6 +263,13 @@ def test_what_a_name_says_is_no_line_of_the_kernel():
     name = "9 (x) total-vm:"
     found = parse("[1.000001] Out of memory: Killed process 5 (%s) total-vm:9kB, anon-rss:8kB, file-rss:7kB, shmem-rss:0kB, UID:5 pgtables:1kB" % name)
     assert [kill.pid for kill in found.kills] == [5]
+
+
+def test_what_a_program_writes_to_kmsg_is_not_the_kernels():
+    """The kernel gives it a facility of its own; a forged kill is none, and what systemd-oomd says there counts as its own."""
+    assert parse("12,1,5,-;" + MESSAGES[2]) == ([], [], [])
+    found = parse("30,1,5,-;systemd-oomd[9]: Killed /a/x.service due to memory pressure for /a being 9% > 1% for > 2s")
+    assert [(kill.program, kill.what) for kill in found.userspace] == [("systemd-oomd", "x.service")]
 
 
 def test_kmsg_escapes():
