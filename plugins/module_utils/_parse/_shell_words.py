@@ -26,11 +26,12 @@ _PLACEHOLDER = re.compile(r"<[A-Za-z_][\w.-]{0,80}>")
 _TEMPLATES = (("{{", "}}"), ("{%", "%}"), ("{#", "#}"), ("<%", "%>"))
 _NAME = re.compile(r"\$(?:[A-Za-z_]\w*|[0-9@*#?!$-])")
 _VARIABLE = re.compile(
-    r"\$\{[#!]?(?P<braced>[A-Za-z_]\w*|[0-9@*#])[^{}]*(?:\{[^{}]*\}[^{}]*)*\}|\$(?P<plain>[A-Za-z_]\w*|[0-9@*#])"
+    r"\$\{[#!]?(?P<braced>[A-Za-z_]\w*|[0-9@*#])[^{}]{0,1000}(?:\{[^{}]{0,500}\}[^{}]{0,500}){0,8}\}|\$(?P<plain>[A-Za-z_]\w*|[0-9@*#])"
     r"|%\((?:ENV_)?(?P<supervisor>\w+)\)\d*[sd]"
-    r"|\{\{-?\s*(?P<jinja>[^{}]*?)\s*-?\}\}|<%[=-]*\s*(?P<erb>.*?)\s*-?%>|\{%.*?%\}"
+    r"|\{\{(?P<jinja>[^{}]{1,1000})\}\}|<%[=-]*\s*(?P<erb>[^%]{0,500}?)\s*-?%>|\{%[^%]{0,500}%\}"
     r"|__(?P<dunder>[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)__|<(?P<angle>[A-Za-z_][\w.-]*)>"
 )
+_CONTROL_ENDS = re.compile(r"^(?:\{%[^%]{0,500}%\}|<%(?!=)[^%]{0,500}%>){1,8}|(?:\{%[^%]{0,500}%\}|<%(?!=)[^%]{0,500}%>){1,8}$")
 _EXPRESSION = re.compile(r"@?[A-Za-z_.][\w.]*")
 _C_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"', "'": "'", "s": " "}
 _C_NUMBER = re.compile(r"x([0-9A-Fa-f]{2})|([0-7]{3})")
@@ -58,6 +59,9 @@ def split(text: str, flavour: str) -> list[Word]:
         if letter in " \t\r" or (letter == "\n" and flavour != SHELL):
             position += 1
             continue
+        if text.startswith("\\\n", position):
+            position += 2
+            continue
         if flavour == SHELL:
             operator = _operator(text, position)
             if operator is not None:
@@ -69,6 +73,12 @@ def split(text: str, flavour: str) -> list[Word]:
                 position = len(text) if end < 0 else end
                 continue
         word, position = _word(text, position, flavour)
+        if word.text and "%" in word.text:
+            # a template's conditions around a word are not part of it: both branches are looked at
+            inner = _CONTROL_ENDS.sub("", word.text)
+            if not inner:
+                continue
+            word = word._replace(text=inner)
         words.append(word)
     return words
 
@@ -117,8 +127,10 @@ def _word(text: str, start: int, flavour: str) -> tuple[Word, int]:
 def _atom(text: str, position: int) -> str:
     """A whole variable, substitution or template tag that stands here, blanks in it and all; "" where none does."""
     letter = text[position]
-    if letter == "$" and text.startswith(("$(", "${"), position):
-        return text[position: _balanced(text, position + 1)]
+    # compose and make write $$ for the $ that is meant for the shell
+    dollars = 2 if text.startswith("$${", position) else 1
+    if letter == "$" and text[position + dollars: position + dollars + 1] in ("(", "{"):
+        return text[position: _balanced(text, position + dollars)]
     if letter == "$":
         found = _NAME.match(text, position)
         return found.group() if found else ""
@@ -130,7 +142,7 @@ def _atom(text: str, position: int) -> str:
     if letter in "{<":
         for opening, closing in _TEMPLATES:
             if text.startswith(opening, position):
-                end = text.find(closing, position + 2)
+                end = text.find(closing, position + 2, position + 1000)
                 return text[position: end + 2] if end >= 0 else ""
         found = _PLACEHOLDER.match(text, position)
         return found.group() if found else ""
@@ -252,5 +264,6 @@ def is_variable(text: str) -> bool:
     """Whether a word is one whole variable: anything may hide in it."""
     if text[:1] not in ("$", "%", "{", "<", "_", "`"):
         return False
+    text = text[1:] if text.startswith("$$") else text
     name, length = _variable(text, 0)
     return bool(name) and length == len(text)
