@@ -20,8 +20,9 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host._machine imp
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import decode
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _proc
 
-#: A process larger than this is not walked for its PSS.
+#: A process larger than this is not walked for its PSS, nor one for which less time is left than its size is likely to cost.
 _PSS_CEILING_BYTES = 4 * 1024 ** 3
+_PSS_COST_S_PER_BYTE = 0.03 / 1024 ** 3
 
 #: How many processes beside the workers have PSS, I/O and open files read: the largest.
 _LARGEST = 16
@@ -48,7 +49,7 @@ def _pss(machine: Machine, chosen: t.Sequence[Process], budget_s: float) -> str 
     for process in chosen:
         if process.rss_bytes > _PSS_CEILING_BYTES:
             large += 1
-        elif machine.monotonic() >= end:
+        elif machine.monotonic() + process.rss_bytes * _PSS_COST_S_PER_BYTE >= end:
             late += 1
         else:
             try:

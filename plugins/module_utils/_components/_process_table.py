@@ -41,7 +41,7 @@ class Process:
         self.session = stat.session
         self.threads = stat.threads
         self.rss_bytes = stat.rss_pages * page_bytes
-        self.before_ticks = stat.ticks
+        self.before_ticks = stat.user_ticks + stat.system_ticks
         self.ticks = 0
         self.argv: list[str] = []
         self.cgroup: dict[str, str] = {}
@@ -62,15 +62,12 @@ class Table(t.NamedTuple):
     cut: bool
 
 
-_NUMBER = re.compile(r"[0-9]+\Z")
-
-
 def first_look(machine: Machine, own_pids: t.AbstractSet[int]) -> Table:
     """Every process with its arguments and cgroups, this tool's own left out."""
     processes: dict[int, Process] = {}
     kernel_threads = 0
     memberships: dict[bytes, dict[str, str]] = {}
-    names = [name for name in machine.names("/proc") if _NUMBER.match(name)]
+    names = [name for name in machine.names("/proc") if name.isdigit()]
     for name in names[:PROCESS_LIMIT]:
         folder = "/proc/" + name
         try:
@@ -80,7 +77,8 @@ def first_look(machine: Machine, own_pids: t.AbstractSet[int]) -> Table:
                 continue
             process = Process(stat, machine.page_bytes)
             if stat.state not in "DZ":
-                process.argv = [decode(word) for word in _proc.arguments(machine.peek(folder + "/cmdline", _COMMAND_LIMIT))]
+                words = _proc.arguments(machine.peek(folder + "/cmdline", _COMMAND_LIMIT))
+                process.argv = decode(b"\0".join(words)).split("\0") if words else []
             cgroup = machine.peek(folder + "/cgroup")
         except (OSError, ValueError):
             # it ended meanwhile, or /proc is mounted with hidepid
@@ -94,20 +92,23 @@ def first_look(machine: Machine, own_pids: t.AbstractSet[int]) -> Table:
 
 
 def second_look(machine: Machine, table: Table) -> None:
-    """Fill in what each process used since the first look; what it used to be stays for one that has ended."""
+    """Fill in what each process used since the first look. Of one that did something its other figures are read anew; one that ended stays as it was."""
     for pid, process in table.processes.items():
         try:
-            stat = _proc.stat(machine.peek("/proc/%d/stat" % pid, 1024))
+            data = machine.peek("/proc/%d/stat" % pid, 1024)
+            ticks, start_ticks = _proc.ticks(data)
         except (OSError, ValueError):
             continue
-        if stat.start_ticks != process.start_ticks:
+        if start_ticks != process.start_ticks:
             continue
         process.seen_twice = True
-        process.ticks = max(stat.ticks - process.before_ticks, 0)
-        process.rss_bytes = stat.rss_pages * machine.page_bytes
-        process.threads = stat.threads
-        if process.state == "D" and stat.state != "D":
-            process.state = stat.state
+        process.ticks = max(ticks - process.before_ticks, 0)
+        if process.ticks or process.state != "S":
+            stat = _proc.stat(data)
+            process.rss_bytes = stat.rss_pages * machine.page_bytes
+            process.threads = stat.threads
+            if process.state == "D" and stat.state != "D":
+                process.state = stat.state
 
 
 def _ours(processes: t.Mapping[int, Process], own_pids: t.AbstractSet[int]) -> frozenset[int]:

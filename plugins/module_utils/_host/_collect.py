@@ -50,7 +50,7 @@ class Options(t.NamedTuple):
     oom_window_s: float = 3600.0
     traffic_window_s: float = 600.0
     top: int = 10
-    pss_budget_s: float = 0.2
+    pss_budget_s: float = 0.15
     #: processes that are ours and are left out (the module, its children, its ancestors)
     own_pids: t.FrozenSet[int] = frozenset()
 

@@ -35,24 +35,27 @@ class Stat(t.NamedTuple):
     start_ticks: int
     rss_pages: int
 
-    @property
-    def ticks(self) -> int:
-        """CPU used so far."""
-        return self.user_ticks + self.system_ticks
-
 
 def stat(data: bytes) -> Stat:
     """Parse /proc/PID/stat; the name may hold blanks and parentheses. Raises ValueError."""
     head, separator, tail = data.rpartition(b") ")
     pid, separator2, name = head.partition(b" (")
-    fields = tail.split()
+    # the last fields are not needed: not splitting them halves the cost
+    fields = tail.split(None, 22)
     if not separator or not separator2 or len(fields) < 22:
         raise ValueError("not a /proc/PID/stat line: %r" % data[:80])
     return Stat(
-        pid=int(pid), name=name, state=fields[0].decode("ascii", "replace"), ppid=int(fields[1]), session=int(fields[3]),
-        kernel_thread=bool(int(fields[6]) & _KERNEL_THREAD), user_ticks=int(fields[11]), system_ticks=int(fields[12]),
-        threads=int(fields[17]), start_ticks=int(fields[19]), rss_pages=max(int(fields[21]), 0),
+        int(pid), name, fields[0].decode("ascii", "replace"), int(fields[1]), int(fields[3]), bool(int(fields[6]) & _KERNEL_THREAD),
+        int(fields[11]), int(fields[12]), int(fields[17]), int(fields[19]), max(int(fields[21]), 0),
     )
+
+
+def ticks(data: bytes) -> tuple[int, int]:
+    """(CPU ticks used so far, start in ticks) of a /proc/PID/stat: all that a second look needs. Raises ValueError."""
+    fields = data[data.rindex(b")") + 2:].split(None, 20)
+    if len(fields) < 21:
+        raise ValueError("not a /proc/PID/stat line: %r" % data[:80])
+    return int(fields[11]) + int(fields[12]), int(fields[19])
 
 
 def arguments(data: bytes) -> list[bytes]:

@@ -17,7 +17,8 @@ STAT = b"4711 (%s) S 1 4711 4711 0 -1 %d 1 2 3 4 250 50 0 0 20 0 3 0 99000 10000
 def test_stat_with_any_name(name: bytes) -> None:
     stat = _proc.stat(STAT % (name, 0x400100))
     assert (stat.pid, stat.name, stat.state, stat.ppid, stat.session) == (4711, name, "S", 1, 4711)
-    assert (stat.ticks, stat.threads, stat.start_ticks, stat.rss_pages, stat.kernel_thread) == (300, 3, 99000, 2048, False)
+    assert (stat.user_ticks, stat.system_ticks, stat.threads, stat.start_ticks, stat.rss_pages, stat.kernel_thread) == (250, 50, 3, 99000, 2048, False)
+    assert _proc.ticks(STAT % (name, 0x400100)) == (300, 99000)
 
 
 def test_kernel_thread_and_broken_line() -> None:
