@@ -78,7 +78,7 @@ def collect(machine: Machine, options: Options) -> Reading:
     )
     reasons = [source.reason for source in sources if source.reason] + _doubts(sources, placed, counters)
     if covered_s is None or covered_s + 1.0 < min(window_s, uptime_s):
-        if not _complete(placed, counters, sources):
+        if not _complete(placed, counters, root):
             reasons.append("the kernel's log reaches back %s of %d s%s" % (
                 "an unknown part" if covered_s is None else "%d" % covered_s, window_s, " (%s)" % "; ".join(problems) if problems else ""))
     return partial(data, "; ".join(reasons)) if reasons else ok(data)
@@ -150,9 +150,12 @@ def _none_counted(root: OwnRoot, counters: _Counters) -> bool:
     return counters.cgroup == 0 and counters.cgroup_is_deep
 
 
-def _complete(placed: list[_Placed], counters: _Counters, sources: list[Source]) -> bool:
-    """Whether every kill since boot is in the logs that were read, however far back these reach."""
-    return counters.machine is not None and counters.machine <= len(placed) and not any(source.found.refused for source in sources)
+def _complete(placed: list[_Placed], counters: _Counters, root: OwnRoot) -> bool:
+    """Whether every kill of this host since boot is in the logs that were read, however far back these reach."""
+    if root.kind == "machine":
+        return counters.machine is not None and counters.machine <= len(placed)
+    own = sum(attribute(row.kill.cgroup, root)[0] for row in placed)
+    return counters.cgroup is not None and counters.cgroup_is_deep and counters.cgroup <= own
 
 
 def _doubts(sources: list[Source], placed: list[_Placed], counters: _Counters) -> list[str]:

@@ -121,6 +121,8 @@ def _journalctl(machine: Machine, words: list[str]) -> tuple[bytes, str | None]:
         return outcome.out, "journalctl was stopped after %.1f s" % JOURNAL_TIMEOUT_S
     if len(outcome.out) + len(outcome.err) >= JOURNAL_LIMIT:
         return outcome.out, "only the newest %d MiB of the journal's answer were read" % (JOURNAL_LIMIT >> 20)
+    if b"No journal files were found" in outcome.err:
+        raise Unreadable("the journal: no journal files here")
     if b"not seeing messages from" in outcome.err or b"permission" in outcome.err.lower():
         raise Unreadable("the journal: permission denied")
     if outcome.status != 0:
