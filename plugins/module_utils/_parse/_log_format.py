@@ -250,7 +250,7 @@ def _value(variable: str, following: str, strict: bool, json_escape: bool, first
         return _until(following[0], strict)
     if variable.startswith("upstream_") or "forwarded_for" in variable:
         # several servers, tried one after the other: "a, b : c"
-        return b"[^ ,\n]*(?:(?:, ?| : )[^ ,\n]*)*" if following[0] == " " else _until(following[0], strict)
+        return b"[^ ,\n]{0,256}(?:(?:, ?| : )[^ ,\n]{0,256}){0,16}" if following[0] == " " else _until(following[0], strict)
     # the character that is least likely inside the value ends it; blanks are likely in names of users and agents
     mark = next((character for character in following if character != " "), "")
     if mark and not mark.isalnum() and mark != "-":
