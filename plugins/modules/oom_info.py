@@ -10,7 +10,8 @@ DOCUMENTATION = r"""
 module: oom_info
 short_description: Tell which processes were killed for want of memory
 description:
-  - Reads the kernel's OOM kills of a time window from the kernel's log buffer, and from the journal or a log file where the buffer does not reach back far enough.
+  - Reads the kernel's OOM kills of a time window from the kernel's log buffer,
+    and from the journal or a log file where the buffer does not reach back far enough.
   - Each kill comes with its victim, its memory, whether the whole machine or a control group was out of memory, and the unit or container it belonged to.
   - Kills by C(systemd-oomd) and C(earlyoom) are listed apart.
   - In a container the kernel's log is the machine's. Kills whose control group is not the container's own are counted as unattributed.
@@ -188,7 +189,7 @@ def main() -> None:
         if not least <= module.params[name] <= most:
             module.fail_json(msg="%s must be from %s to %s, not %s" % (name, least, most, module.params[name]))
     options = Options(oom_window_s=float(module.params["window"]))
-    row = run_all({"oom": _oom.collect}, Machine(), options, module.params["timeout"])["oom"]
+    row = run_all({"oom": _oom.collect}, Machine(), options, module.params["timeout"]).rows["oom"]
     module.exit_json(changed=False, oom=row["data"], status=row["status"], reason=row["reason"], seconds=row["seconds"])
 
 
