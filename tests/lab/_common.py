@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Iterator, Sequence
 
 import yaml
 
@@ -50,6 +52,19 @@ def run(words: Sequence[str], check: bool = True, stdin: bytes | None = None, ti
         last = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-3:]
         raise LabError("{0} failed ({1}): {2}".format(" ".join(words)[:160], done.returncode, " | ".join(last)))
     return done
+
+
+@contextlib.contextmanager
+def alone(what: str) -> Iterator[None]:
+    """Let one process at a time do `what`: two builds of one image would write the same files."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / (what + ".lock"), "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another run that has the {0} in hand".format(what))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def engine(*needs: str) -> str:

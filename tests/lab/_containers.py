@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 import _image
-from _common import LabError, engine, options, run, say, ssh, ssh_key
+from _common import LabError, alone, engine, options, run, say, ssh, ssh_key
 
 
 def run_words(program: str, name: str, image: str, data: dict[str, Any]) -> list[str]:
@@ -91,11 +91,12 @@ def up(names: list[str] | None = None) -> None:
     image = _image.build()
     program = engine()
     ssh_key()
-    if run([program, "network", "inspect", data["network"]], check=False).returncode != 0:
-        run([program, "network", "create", data["network"]])
     names = names or list(data["hosts"])
-    with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
-        done = list(pool.map(lambda name: start_one(program, name, image, data), names))
+    with alone("containers"):
+        if run([program, "network", "inspect", data["network"]], check=False).returncode != 0:
+            run([program, "network", "create", data["network"]])
+        with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
+            done = list(pool.map(lambda name: start_one(program, name, image, data), names))
     say("{0} ({1:.0f} s)".format(", ".join("{0} {1}".format(*pair) for pair in zip(names, done)), time.monotonic() - started))
 
 

@@ -9,10 +9,11 @@ import hashlib
 import os
 import platform
 import shutil
+import sys
 import tarfile
 import time
 
-from _common import CACHE, HERE, LabError, engine, options, run, say
+from _common import CACHE, HERE, LabError, alone, engine, options, run, say
 
 # Anything that changes what the image holds without changing a file above is counted here.
 BUILD = 1
@@ -49,13 +50,15 @@ def exists(name: str) -> bool:
 
 def _wheels() -> str:
     """Folder with the pinned wheels, downloaded here so that the image's build needs no package index."""
-    import sys
-    target = CACHE / ("wheels-" + hashlib.sha256("\n".join(_lines("wheels.txt")).encode()).hexdigest()[:12])
-    if not (target / "complete").exists():
+    target = CACHE / "wheels"
+    wanted = "\n".join(_lines("wheels.txt"))
+    stamp = target / "complete"
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
+        shutil.rmtree(target, ignore_errors=True)
         say("downloading {0} wheels".format(len(_lines("wheels.txt"))))
         run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--python-version", "3.11",
              "--dest", str(target), *_lines("wheels.txt")])
-        (target / "complete").touch()
+        stamp.write_text(wanted, encoding="utf-8")
     return str(target)
 
 
@@ -95,7 +98,7 @@ def _hooks(wheels: str) -> list[str]:
         "rm -rf /tmp/wheels; rm -f /etc/machine-id; touch /etc/machine-id",
     ]
     steps = ["python3 -m venv /srv/venv && /srv/venv/bin/pip install --quiet --no-index --no-deps /tmp/wheels/*.whl && /srv/venv/bin/pip check", *users, *tidy]
-    hooks = ["--customize-hook=copy-in {0} /tmp".format(os.path.join(os.path.dirname(wheels), "wheels")),
+    hooks = ["--customize-hook=copy-in {0} /tmp".format(wheels),
              "--customize-hook=tar-in {0} /".format(_overlay_tar())]
     return hooks + ["--customize-hook=chroot \"$1\" sh -ec \"{0}\"".format(step) for step in steps]
 
@@ -103,18 +106,21 @@ def _hooks(wheels: str) -> list[str]:
 def build() -> str:
     """Build the image unless it is there; returns name:tag."""
     name = tag()
-    program = engine()
     if exists(name):
         return name
+    with alone("image"):
+        # Whoever held the lock may just have built it.
+        if not exists(name):
+            _build(name)
+    return name
+
+
+def _build(name: str) -> None:
     program = engine("--packages")
     if os.geteuid() != 0:
         raise LabError("building the image needs root (mmdebstrap, once): run `sudo make lab-image`")
     started = time.monotonic()
-    CACHE.mkdir(parents=True, exist_ok=True)
     wheels = _wheels()
-    link = CACHE / "wheels"
-    shutil.rmtree(link, ignore_errors=True)
-    shutil.copytree(wheels, link)
     say("building {0} (some minutes, once)".format(name))
     rootfs = str(CACHE / "rootfs.tar")
     run(["mmdebstrap", "--quiet", "--variant=minbase", "--components=main", "--include=" + ",".join(_lines("packages.txt")),
@@ -123,7 +129,6 @@ def build() -> str:
     run([program, "import", "-c", 'CMD ["/sbin/init"]', rootfs, name])
     os.unlink(rootfs)
     say("built {0} in {1:.0f} s".format(name, time.monotonic() - started))
-    return name
 
 
 def remove() -> None:

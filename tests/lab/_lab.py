@@ -14,6 +14,7 @@ import _containers
 import _image
 import _incidents
 import _machine
+import _runner
 from _common import CACHE, LabError, say
 
 
@@ -31,6 +32,7 @@ def parse() -> argparse.Namespace:
     causing.add_argument("--host")
     causing.add_argument("--seed", type=int)
     commands.add_parser("heal", help="undo every incident")
+    _runner.arguments(commands.add_parser("run", help="cause every incident, diagnose it blind, compare, undo"))
     commands.add_parser("down", help="remove containers, network and machine; keep what was built")
     commands.add_parser("clean", help="down, and remove what was built")
     return parser.parse_args()
@@ -56,6 +58,8 @@ def main() -> int:
                 _incidents.one(asked.name, asked.host, asked.seed)
         elif asked.command == "heal":
             return 1 if _incidents.heal() else 0
+        elif asked.command == "run":
+            return _runner.main(asked)
         elif asked.command in ("down", "clean"):
             _machine.down()
             _containers.down()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import _image
-from _common import CACHE, LabError, engine, options, run, say, ssh_key
+from _common import CACHE, LabError, alone, engine, options, run, say, ssh_key
 from _containers import wait_ready
 
 PID_FILE = CACHE / "machine.pid"
@@ -120,7 +120,11 @@ def _qemu_words(folder: Path, data: dict[str, Any]) -> list[str]:
 
 def up() -> None:
     """Boot the machine and wait until its services answer."""
-    data = options()["machine"]
+    with alone("machine"):
+        _up(options()["machine"])
+
+
+def _up(data: dict[str, Any]) -> None:
     folder = build()
     started = time.monotonic()
     if _running() is None:

@@ -1,0 +1,153 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""tests/incidents/run: every incident caused for real, diagnosed blind, compared, undone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import _containers
+import _incidents
+import _machine
+from _common import ROOT, LabError, options, run, say, ssh
+from _compare import first_verdict, leaks, misses, said, wanted
+
+RESULTS = ROOT / "docs" / "results" / "incidents.json"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--only", help="names of incidents, joined by commas")
+    parser.add_argument("--fast", action="store_true", help="a third of them, drawn at random, without the whole machine")
+    parser.add_argument("--no-machine", action="store_true", help="leave out what needs the whole machine")
+    parser.add_argument("--seed", type=int, help="draw everything as that run did")
+    parser.add_argument("--json", help="write the results there instead of docs/results/incidents.json")
+    parser.add_argument("--keep", action="store_true", help="keep the reports")
+
+
+def chosen(asked: argparse.Namespace, randomly: random.Random) -> list[str]:
+    """Names of the incidents of this run, in random order."""
+    names = _incidents.names()
+    if asked.only:
+        names = [name for name in asked.only.split(",") if _incidents.read(name)]
+    elif asked.fast or asked.no_machine:
+        names = [name for name in names if _incidents.read(name)["hosts"] != "machines"]
+    randomly.shuffle(names)
+    return names[: max(1, len(names) // 3)] if asked.fast and not asked.only else names
+
+
+def diagnose(hosts: list[str], folder: str, variables: dict[str, Any], verbosity: int) -> tuple[dict[str, Any], str, float]:
+    """(diagnosis.json, everything printed, seconds). LabError when no document was written."""
+    words = ["ansible-playbook", str(ROOT / "playbooks" / "diagnose.yml"), "-i", str(ROOT / "inventories" / "lab"), "-l", ",".join(hosts),
+             "-e", json.dumps(dict(variables, pressure_report_dir=folder))]
+    if verbosity:
+        words.append("-" + "v" * verbosity)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    environment = dict(os.environ, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"), PATH=path, LC_ALL="C.UTF-8")
+    started = time.monotonic()
+    done = subprocess.run(words, cwd=str(ROOT), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False)
+    seconds = time.monotonic() - started
+    printed = done.stdout.decode("utf-8", "backslashreplace")
+    document = Path(folder) / "latest" / "diagnosis.json"
+    if not document.exists():
+        raise LabError("diagnose wrote no {0} (exit status {1}): {2}".format(document, done.returncode, printed.strip()[-500:]))
+    return json.loads(document.read_text(encoding="utf-8")), printed, seconds
+
+
+def _leftovers(host: str, never: list[str]) -> list[str]:
+    """Files that a run left on the target and that hold what must never be written."""
+    secrets = [words for words in never if words.startswith("pw")]
+    found = []
+    for words in secrets:
+        listed = ssh(host, "grep -r -l -a -F -e {0} /root/.ansible /home/*/.ansible /tmp /var/lib/oncall-pressure /etc/oncall-pressure 2>/dev/null "
+                           "|| true".format(words)).stdout.split()
+        found += ["{0!r} in {1}:{2}".format(words, host, path) for path in listed]
+    return found
+
+
+def _check_leaks(host: str, folder: str, printed: str, never: list[str]) -> list[str]:
+    texts = {"standard output and error": printed}
+    for path in Path(folder).rglob("*"):
+        if path.is_file():
+            texts[str(path.relative_to(folder))] = path.read_text(encoding="utf-8", errors="surrogateescape")
+    return leaks(texts, never) + _leftovers(host, never)
+
+
+def attempt(name: str, seed: int, folder: str) -> dict[str, Any]:
+    """One incident from cause to undo; a row of the table."""
+    incident = _incidents.drawn(name, seed)
+    hosts = _incidents.hosts_for(incident)
+    host = random.Random(seed).choice(hosts)
+    row: dict[str, Any] = {"incident": name, "runbook": incident["runbook"], "host": host, "seed": seed, "expected": wanted(incident["expected"]),
+                           "got": None, "confidence": None, "seconds": None, "misses": []}
+    started = time.monotonic()
+    try:
+        _incidents.cause(incident, host)
+        row["caused_s"] = round(time.monotonic() - started, 1)
+        document, printed, seconds = diagnose(hosts, folder, incident.get("variables", {}), incident.get("verbosity", 0))
+        row["seconds"] = round(seconds, 1)
+        row["got"] = said(document, host)
+        row["confidence"] = first_verdict(document, host).get("confidence")
+        row["misses"] = misses(document, host, [other for other in hosts if other != host], incident["expected"])
+        if "never_says" in incident:
+            row["misses"] += _check_leaks(host, folder, printed, incident["never_says"])
+    except (LabError, subprocess.TimeoutExpired, ValueError) as problem:
+        row["misses"].append(str(problem)[:600])
+    finally:
+        try:
+            row["misses"] += ["undo failed: " + line for line in _incidents.undo(host)]
+        except LabError as problem:
+            row["misses"].append("undo failed: {0}".format(problem))
+    return row
+
+
+def _print(row: dict[str, Any]) -> None:
+    print("{0:4} {1:32} {2:12} expected: {3}\n{4:50} got:      {5}  confidence: {6}  caused in {7} s, diagnosed in {8} s".format(
+        "FAIL" if row["misses"] else "ok", row["incident"], row["host"], row["expected"], "", row["got"], row["confidence"],
+        row.get("caused_s"), row["seconds"]))
+    for miss in row["misses"]:
+        print("{0:50} miss:     {1}".format("", miss))
+    sys.stdout.flush()
+
+
+def _write(path: Path, seed: int, rows: list[dict[str, Any]]) -> None:
+    commit = run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], check=False).stdout.strip() or None
+    changed = bool(run(["git", "-C", str(ROOT), "status", "--porcelain", "plugins", "roles", "playbooks"], check=False).stdout.strip())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"suite": "incidents", "commit": commit, "uncommitted_changes": changed, "seed": seed,
+               "passed": sum(1 for row in rows if not row["misses"]), "failed": sum(1 for row in rows if row["misses"]), "rows": rows}
+    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def main(asked: argparse.Namespace) -> int:
+    """Exit status: 0 all right, 1 a miss."""
+    seed = random.SystemRandom().randrange(10 ** 6) if asked.seed is None else asked.seed
+    randomly = random.Random(seed)
+    names = chosen(asked, randomly)
+    say("seed {0}; {1} incidents: {2}".format(seed, len(names), ", ".join(names)))
+    _containers.up()
+    if any(_incidents.read(name)["hosts"] == "machines" for name in names):
+        _machine.up()
+    for host in [*options()["hosts"], options()["machine"]["name"]]:
+        if _incidents.is_up(host):
+            _incidents.undo(host)
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="oncall-incidents-") as scratch:
+        for name in names:
+            folder = str((ROOT / ".cache" / "incidents" if asked.keep else Path(scratch)) / name)
+            rows.append(attempt(name, randomly.randrange(10 ** 6), folder))
+            _print(rows[-1])
+    failed = sum(1 for row in rows if row["misses"])
+    if asked.json or not (asked.only or asked.fast):
+        _write(Path(asked.json) if asked.json else RESULTS, seed, rows)
+    print("{0} passed, {1} failed (seed {2})".format(len(rows) - failed, failed, seed))
+    return 1 if failed else 0
