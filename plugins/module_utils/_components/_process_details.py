@@ -23,6 +23,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._parse import _pro
 #: A process larger than this is not walked for its PSS, nor one for which less time is left than its size is likely to cost.
 _PSS_CEILING_BYTES = 4 * 1024 ** 3
 _PSS_COST_S_PER_BYTE = 0.03 / 1024 ** 3
+_PSS_WALL_S = 1.0
 
 #: How many processes beside the workers have PSS, I/O and open files read: the largest.
 _LARGEST = 16
@@ -44,12 +45,14 @@ def measure(machine: Machine, processes: t.Mapping[int, Process], workers: t.Seq
 
 
 def _pss(machine: Machine, chosen: t.Sequence[Process], budget_s: float) -> str | None:
-    end = machine.monotonic() + budget_s
+    # CPU time: on a starved host the clock runs out before anything was read
+    end = machine.cpu_s() + budget_s
+    latest = machine.monotonic() + _PSS_WALL_S
     large = late = refused = 0
     for process in chosen:
         if process.rss_bytes > _PSS_CEILING_BYTES:
             large += 1
-        elif machine.monotonic() + process.rss_bytes * _PSS_COST_S_PER_BYTE >= end:
+        elif machine.cpu_s() + process.rss_bytes * _PSS_COST_S_PER_BYTE >= end or machine.monotonic() >= latest:
             late += 1
         else:
             try:
@@ -64,7 +67,7 @@ def _pss(machine: Machine, chosen: t.Sequence[Process], budget_s: float) -> str 
     if large:
         reasons.append("%d larger than %d GiB" % (large, _PSS_CEILING_BYTES // 1024 ** 3))
     if late:
-        reasons.append("%d beyond the time budget of %.1f s" % (late, budget_s))
+        reasons.append("%d beyond the budget of %.2f s of CPU" % (late, budget_s))
     if refused:
         reasons.append("%d of other users (no privileges)" % refused)
     return "PSS not read of " + ", ".join(reasons) if reasons else None

@@ -133,6 +133,10 @@ class Machine:
         """A clock that never goes back, in seconds."""
         return self._elapsed if self.root else time.monotonic()
 
+    def cpu_s(self) -> float:
+        """CPU time of the calling process, in seconds."""
+        return self._elapsed if self.root else time.process_time()
+
     def sleep(self, seconds: float) -> None:
         """Wait; in a replay only the clock moves."""
         if self.root:

@@ -82,7 +82,7 @@ def test_memory_and_files_agree_with_psutil() -> None:
 def test_a_budget_of_nothing_says_what_was_not_measured() -> None:
     table = _process_table.first_look(MACHINE, frozenset())
     reason = _process_details.measure(MACHINE, table.processes, [], Options(pss_budget_s=0.0))
-    assert "beyond the time budget" in reason
+    assert "beyond the budget of 0.00 s" in reason
     assert all(process.pss_bytes is None for process in table.processes.values())
 
 
