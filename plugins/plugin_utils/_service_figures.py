@@ -109,8 +109,8 @@ def _cpu(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any], worker
     usable = num(snapshot, "host", "cpu", "usable")
     quota = num(service, "cpu", "quota")
     ceiling = min(known(usable, quota)) if known(usable, quota) else None
-    named = {row.get("pid"): row for row in rows(snapshot, "processes", "top_cpu") if row.get("service") == service.get("id")}
-    mine = [*named.values(), *(row for row in rows(service, "workers") if row.get("pid") not in named)]
+    named = {num(row, "pid"): row for row in rows(snapshot, "processes", "top_cpu") if row.get("service") == service.get("id")}
+    mine = [*named.values(), *(row for row in rows(service, "workers") if num(row, "pid") not in named)]
     hottest = max((row for row in mine if num(row, "cpu") is not None), key=lambda row: num(row, "cpu") or 0, default=None)
     # A service that has processes but none among the busiest of the host has no hot process.
     one = num(hottest, "cpu") if hottest is not None else (0.0 if used is not None and used < 0.5 else None)

@@ -23,6 +23,8 @@ Thresholds = t.Mapping[str, t.Mapping[str, Threshold]]
 #: Components whose memory must have been measured before a host is called healthy.
 _WATCHED = ("gunicorn", "uvicorn", "celery", "rq", "nginx", "postgres", "redis")
 
+_COMPONENTS = (*_WATCHED, "docker", "cron", "host", "other")
+
 
 class Finding(t.NamedTuple):
     """A rule that fired on a subject, with what it says filled in. ``killed``: the kernel killed something of the subject."""
@@ -126,7 +128,7 @@ def _finding(rule: Rule, subject: Subject, facts: Facts, numbers: t.Mapping[str,
         subject,
         service if isinstance(service, str) else None,
         _name(snapshot, service) or subject.name,
-        component if isinstance(component, str) else "host",
+        component if component in _COMPONENTS else ("other" if service else "host"),
         next(level for level, when in rule.confidence if when is None or _holds(when, facts, numbers)),
         share if isinstance(share, (int, float)) and not isinstance(share, bool) else None,
         killed,
@@ -169,6 +171,7 @@ def _explained(findings: t.Sequence[Finding]) -> dict[int, str]:
 
 def _row(finding: Finding) -> dict[str, t.Any]:
     said = finding.said
+    summary = said["summary"][0] if said["summary"] else finding.rule.title
     return {
         "resource": finding.rule.says.resource,
         "service": finding.service,
@@ -180,8 +183,8 @@ def _row(finding: Finding) -> dict[str, t.Any]:
         "pattern": finding.rule.says.pattern,
         "confidence": finding.confidence,
         "share": None if finding.share is None else round(finding.share, 3),
-        "summary": said["summary"][0] if said["summary"] else finding.rule.title,
-        "evidence": said["evidence"],
+        "summary": summary,
+        "evidence": said["evidence"] or [summary],
         "ruled_out": said["ruled_out"],
         "missing": finding.missing,
         "next": said["next"],
