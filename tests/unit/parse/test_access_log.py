@@ -47,7 +47,9 @@ def window(seconds: float = 600.0, before: float = 3600.0, now: float = NOW) -> 
     return Window(now - seconds - before, now - seconds, now)
 
 
-def line(moment: float, client: str = "203.0.113.9", target: str = "/", status: int = 200, size: int = 10, minutes: int = 0, agent: str = "curl/8", more: str = "") -> bytes:
+def line(
+    moment: float, client: str = "203.0.113.9", target: str = "/", status: int = 200, size: int = 10, minutes: int = 0, agent: str = "curl/8", more: str = ""
+) -> bytes:
     zone = datetime.timezone(datetime.timedelta(minutes=minutes))
     stamp = datetime.datetime.fromtimestamp(int(moment), zone).strftime("%d/%b/%Y:%H:%M:%S %z")
     return ('%s - - [%s] "GET %s HTTP/1.1" %d %d "-" "%s"%s\n' % (client, stamp, target, status, size, agent, more)).encode()
@@ -192,7 +194,8 @@ def test_how_far_back_the_log_reaches() -> None:
 
 
 HOSTILE = (
-    b"\x00" * 5000 + b"\n", b"\xff\xfe\x80" * 30 + b"\n", b"\n", b"\r\n", b"junk\n", b"\x1b[31m{{ lookup('pipe','id') }}\n", b'1.2.3.4 - - [20/Apr/2020:10:27:33 +0800] "GET /\n',
+    b"\x00" * 5000 + b"\n", b"\xff\xfe\x80" * 30 + b"\n", b"\n", b"\r\n", b"junk\n", b"\x1b[31m{{ lookup('pipe','id') }}\n",
+    b'1.2.3.4 - - [20/Apr/2020:10:27:33 +0800] "GET /\n',
     b"x" * 1048576 + b"\n", b'"' * 70000 + b"\n", b"[" * 3000 + b"\n",
 )
 
@@ -224,7 +227,9 @@ def test_binary_noise_is_a_client_without_a_path() -> None:
     assert [(row["path"], row["requests"]) for row in tally.top_paths(9)] == [(b"/", 1)]
 
 
-@pytest.mark.parametrize("data", [b"", b"\n", b"\n\n\n", b"\x00" * 300000, b"x" * 300000, line(NOW - 1)[:-1], line(NOW - 1)[:40], b"x" * 200000 + b"\n" + line(NOW - 1)])
+@pytest.mark.parametrize("data", [
+    b"", b"\n", b"\n\n\n", b"\x00" * 300000, b"x" * 300000, line(NOW - 1)[:-1], line(NOW - 1)[:40], b"x" * 200000 + b"\n" + line(NOW - 1),
+])
 def test_strange_files(data: bytes) -> None:
     result, tally, log = read(data, window())
     assert tally.requests == result.requests == (1 if data.rstrip(b"\n").endswith(b'curl/8"') else 0)
@@ -265,7 +270,9 @@ def test_the_newest_is_read_when_time_runs_out() -> None:
 def test_everything_different_is_bounded() -> None:
     tally = Tally()
     for start in range(0, 200000, 1000):
-        block = b"".join(line(NOW, "10.%d.%d.%d" % (number >> 16, number >> 8 & 255, number & 255), "/%x/x" % (number * 7919)) for number in range(start, start + 1000))
+        block = b"".join(
+            line(NOW, "10.%d.%d.%d" % (number >> 16, number >> 8 & 255, number & 255), "/%x/x" % (number * 7919)) for number in range(start, start + 1000)
+        )
         tally.add(b"\n" + block[:-1], FORM)
     assert tally.requests == 200000
     assert len(tally.clients.counts) <= 2 * 32768 + 1000
