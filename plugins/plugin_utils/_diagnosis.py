@@ -9,6 +9,7 @@ Private to oncall.pressure: no stable interface.
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, clean_tree
@@ -33,8 +34,13 @@ def diagnose(
     counts = {"hosts": len(hosts), "healthy": 0, "incident": 0, "unknown": 0, "unreached": 0}
     for row in hosts.values():
         counts[row["state"] if row["reached"] else "unreached"] += 1
-    document = {"schema": SCHEMA, "hosts": {host: hosts[host] for host in sorted(hosts)}, "fleet": counts}
+    document = {"schema": SCHEMA, "hosts": {host: hosts[host] for host in sorted(hosts, key=_natural)}, "fleet": counts}
     return t.cast("dict[str, t.Any]", clean_tree(document))
+
+
+def _natural(host: str) -> list[t.Any]:
+    """The order in which people count: web-2 before web-10."""
+    return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in re.split(r"([0-9]+)", host)]
 
 
 def silent(reason: str) -> dict[str, t.Any]:

@@ -21,7 +21,7 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._report import cau
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, num, rows, text
 
 # What means something to a Markdown reader anywhere in a line. A colon is written out where it would make a bare address a link.
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#!|~@$^=])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]#|~@$])")
 
 
 def plain(value: t.Any) -> str:
@@ -29,7 +29,8 @@ def plain(value: t.Any) -> str:
     escaped = clean(str(value), 1000).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     escaped = _SPECIAL.sub(r"\\\1", escaped)
     escaped = re.sub(r"(?i)(https?|ftp|mailto|www)([:.])", lambda found: "%s&#%d;" % (found.group(1), ord(found.group(2))), escaped)
-    return re.sub(r"^(\s*)([-+]|\d+[.])(\s)", r"\1\\\2\3", escaped) if not re.match(r"\s*\d", escaped) else re.sub(r"^(\s*\d+)([.])(\s)", r"\1\\\2\3", escaped)
+    # At the beginning of a line these would be a list of its own, or underline what stands above.
+    return re.sub(r"^(\s*\d*)([-+=.)])", r"\1\\\2", escaped)
 
 
 def code(value: t.Any) -> str:

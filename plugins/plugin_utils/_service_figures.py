@@ -67,9 +67,9 @@ def _memory(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any], kil
     binding = own if has_own else host_limit
     others = None if host_used is None or used is None else max(host_used - used, 0)
     everyone = sum(known(*(num(other, "memory", "bytes") for other in rows(snapshot, "services"))))
-    # With a limit of its own, what is not its workers (a master, a cache in active use) is at most a quarter of it.
+    # With a limit of its own, what is not its workers (a master, a cache in active use) is at most an eighth of it.
     total = num(service, "worker_summary", "total_bytes")
-    rest = 0.0 if not has_own or used is None or total is None or own is None else min(max(used - total, 0), own / 4)
+    rest = 0.0 if not has_own or used is None or total is None or own is None else min(max(used - total, 0), own / 8)
     room = FILL * binding if binding is not None else None
     taken = rest if has_own else others
     return {

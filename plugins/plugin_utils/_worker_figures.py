@@ -45,6 +45,8 @@ def worker_figures(service: t.Mapping[str, t.Any], kills: t.Mapping[str, t.Any],
     sizes = _sizes(service, kills, limit, count, down)
     fits = None if sizes.each is None or not sizes.each or budget is None else int(max(budget, 0) // sizes.each)
     target = None if fits is None or count is None or count < 2 else max(1, min(fits, int(count) - 1))
+    # The process to look at, where the one that stands out is alive.
+    alive = not down and (num(service, "worker_summary", "largest_bytes") or 0) >= 0.9 * (sizes.largest or 0)
     lower_by = None if target is None or count is None else count - target
     return {
         "down": down,
@@ -58,7 +60,7 @@ def worker_figures(service: t.Mapping[str, t.Any], kills: t.Mapping[str, t.Any],
         "total_bytes": num(service, "worker_summary", "total_bytes"),
         "spread_pct": num(service, "worker_summary", "spread_pct") if sizes.settled and not down else None,
         "largest_bytes": sizes.largest,
-        "largest_pid": num(service, "worker_summary", "largest_pid") if not down else None,
+        "largest_pid": num(service, "worker_summary", "largest_pid") if alive else None,
         "largest_ratio": sizes.largest_ratio,
         "next_ratio": sizes.next_ratio,
         "excess_bytes": None if sizes.largest is None or sizes.each is None else max(sizes.largest - sizes.each, 0),

@@ -29,7 +29,7 @@ def part(truth: Optional[bool]) -> Compare:
     return Compare(NAMES[truth], ">=", Operand("literal", 1))
 
 
-@pytest.mark.parametrize("left,right", itertools.product(TRUTHS, TRUTHS))
+@pytest.mark.parametrize("left,right", list(itertools.product(TRUTHS, TRUTHS)))
 def test_all_and_any_are_kleenes(left: Optional[bool], right: Optional[bool]) -> None:
     order = {False: 0, None: 1, True: 2}
     both = evaluate(Combine("all", (part(left), part(right))), FACTS, {})
