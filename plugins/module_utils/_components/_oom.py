@@ -59,7 +59,7 @@ def collect(machine: Machine, options: Options) -> Reading:
     window_s = options.oom_window_s
     root = own_root(machine)
     counters = _counters(machine, root)
-    sources, problems = _sources(machine, window_s, counters)
+    sources, problems = _sources(machine, window_s, counters, root)
     data = _empty(window_s, counters)
     uptime_s = machine.uptime_s()
     if not [source for source in sources if source.name != "userspace"]:
@@ -92,13 +92,14 @@ def _empty(window_s: float, counters: _Counters) -> dict[str, t.Any]:
     }
 
 
-def _sources(machine: Machine, window_s: float, counters: _Counters) -> tuple[list[Source], list[str]]:
+def _sources(machine: Machine, window_s: float, counters: _Counters, root: OwnRoot) -> tuple[list[Source], list[str]]:
     """The logs that together reach back over the window, asked in the order of their cost; and why others could not be read."""
     found: list[Source] = []
     problems: list[str] = []
     try:
         found.append(_oom_sources.ring(machine))
-        if _reaches(found[0], window_s):
+        # the journal of a container holds nothing of the kernel
+        if _reaches(found[0], window_s) or root.kind == "container":
             return found + _killers(machine, window_s), problems
     except Unreadable as problem:
         problems.append(str(problem))
@@ -111,6 +112,10 @@ def _sources(machine: Machine, window_s: float, counters: _Counters) -> tuple[li
             source = read()
         except Unreadable as problem:
             problems.append(str(problem))
+            continue
+        if source.reach_s is None and not source.found.kills:
+            problems.append("%s: nothing of the kernel in it" % source.name)
+            found.append(source._replace(name="userspace"))
             continue
         found.append(source)
         if _reaches(source, window_s):
