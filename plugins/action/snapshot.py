@@ -16,6 +16,7 @@ import typing as t
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.release import __version__
 
 from ansible_collections.oncall.pressure.plugins.plugin_utils import _documents, _unreached
 
@@ -44,7 +45,7 @@ class ActionModule(ActionBase):
         if not isinstance(document, dict):
             if _is_bad_input(result):
                 return {"failed": True, "changed": False, "msg": str(result.get("msg"))}
-            document = _documents.unreached(host, _unreached.explain(result, self._play_context.remote_addr))
+            document = _documents.unreached(host, self._why(result, task_vars))
         else:
             _complete(document, host, received, lost)
         if not report_dir:
@@ -65,6 +66,20 @@ class ActionModule(ActionBase):
         # where it fails again, that is the deeper trouble
         return self._call(task_vars), "no privileges: %s" % _unreached.explain_become(_words(result))
 
+    def _why(self, result: dict[str, t.Any], task_vars: dict[str, t.Any]) -> str:
+        """One line that says what is wrong; where it is the host's Python, the host is asked which ones it has."""
+        if not _unreached.is_python(result):
+            return _unreached.explain(result)
+        used = self._templar.template(task_vars.get("ansible_python_interpreter") or "")
+        facts = result.get("ansible_facts")
+        if isinstance(facts, dict) and not str(used).startswith("/"):
+            used = facts.get("discovered_interpreter_python") or used
+        try:
+            said = self._low_level_execute_command(_unreached.list_pythons(str(used)), sudoable=False)
+        except AnsibleError:
+            said = {}
+        return _unreached.explain_python(str(used), str(said.get("stdout") or ""), (3, 9) if _core() >= (2, 20) else (3, 8))
+
     def _call(self, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         arguments = {name: value for name, value in self._task.args.items() if name != "report_dir"}
         try:
@@ -73,6 +88,11 @@ class ActionModule(ActionBase):
             return {"failed": True, "unreachable": True, "msg": str(problem)}
         except AnsibleError as problem:
             return {"failed": True, "msg": str(problem)}
+
+
+def _core() -> tuple[int, ...]:
+    """The version of ansible-core: it says which Pythons a target may have."""
+    return tuple(int(part) for part in re.findall(r"[0-9]+", __version__)[:2])
 
 
 def _words(result: t.Mapping[str, t.Any]) -> str:

@@ -10,6 +10,7 @@ Private to oncall.pressure: no stable interface.
 from __future__ import annotations
 
 import re
+import shlex
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
@@ -41,17 +42,13 @@ _NO_PYTHON = re.compile(r"(?:No such file or directory|not found|No python inter
 _OLD_PYTHON = re.compile(
     r"requires a minimum of Python|future feature annotations is not defined|SyntaxError: invalid syntax|from __future__ imports|No module named ['\"]?(?:importlib|ansible)", re.IGNORECASE)
 
-_FOUND = re.compile(r"Current version: ([0-9.]+)|[Pp]ython ?([23]\.[0-9]+(?:\.[0-9]+)?)")
+#: Where to look for a Python beside the one that was used.
+_PLACES = "/usr/bin/python3 /usr/bin/python3.[0-9] /usr/bin/python3.[0-9][0-9] /usr/local/bin/python3 /usr/local/bin/python3.[0-9][0-9] /usr/libexec/platform-python"
 
-_INTERPRETER = re.compile(r"(/[A-Za-z0-9_./+-]{1,200}python[0-9.]*)")
 
-
-def explain(result: t.Mapping[str, t.Any], address: t.Any = None) -> str:
+def explain(result: t.Mapping[str, t.Any]) -> str:
     """One line of a failed module result: what is wrong and what to do next. The text of the host in it is harmless."""
-    text = " ".join(str(result.get(name) or "") for name in ("msg", "module_stderr", "module_stdout"))[:16384]
-    python = _python(result, text)
-    if python is not None:
-        return python
+    text = _text(result)
     for pattern, meaning, advice in _CAUSES:
         if re.search(pattern, text):
             return "%s; %s (%s)" % (meaning, advice, clean(_said(text), 120))
@@ -59,21 +56,37 @@ def explain(result: t.Mapping[str, t.Any], address: t.Any = None) -> str:
     return "%s: %s" % (kind, clean(_said(text), 200))
 
 
-def _python(result: t.Mapping[str, t.Any], text: str) -> str | None:
-    """What is wrong with the host's Python, null where that is not the trouble."""
+def _text(result: t.Mapping[str, t.Any]) -> str:
+    return " ".join(str(result.get(name) or "") for name in ("msg", "module_stderr", "module_stdout"))[:16384]
+
+
+def is_python(result: t.Mapping[str, t.Any]) -> bool:
+    """Whether a failed module result says that the host has no Python, or one that is too old."""
     if result.get("unreachable"):
-        return None
-    where = _INTERPRETER.search(text)
-    path = clean(where.group(1), 200) if where else "no python3"
-    if _OLD_PYTHON.search(text):
-        found = _FOUND.search(text)
-        version = (found.group(1) or found.group(2)) if found else "an older one"
-        return "its Python is too old: found %s at %s, needed is 3.8 or newer; set ansible_python_interpreter to one" % (version, path)
-    if result.get("rc") in (126, 127) and _NO_PYTHON.search(text):
-        return "it has no Python at %s; install python3, or set ansible_python_interpreter" % path
-    if "No python interpreters found" in text or re.search(r"[Cc]ould not find.{0,40}python|interpreter .{0,200} was not found", text):
-        return "it has no Python (%s); install python3, or set ansible_python_interpreter" % path
-    return None
+        return False
+    text = _text(result)
+    return bool(_OLD_PYTHON.search(text)) or "No python interpreters found" in text or bool(_NO_PYTHON.search(text) and result.get("rc") in (None, 126, 127))
+
+
+def list_pythons(used: str) -> str:
+    """A shell command that prints a line ``PATH VERSION`` for each Python of a host, first the one that was used."""
+    first = shlex.quote(used) if re.match(r"[A-Za-z0-9_./+-]{1,200}\Z", used) else ""
+    return (
+        "for p in %s %s; do p=$(command -v \"$p\") && [ -x \"$p\" ] && v=$(\"$p\" -c 'import sys; print(\".\".join(map(str, sys.version_info[:3])))' 2>/dev/null) "
+        "&& echo \"$p $v\"; done" % (first, _PLACES)
+    )
+
+
+def explain_python(used: str, listed: str, least: tuple[int, int]) -> str:
+    """What is wrong with a host's Python and what to set, from what :func:`list_pythons` printed there."""
+    found = [(match.group(1), match.group(2)) for match in re.finditer(r"^(/[A-Za-z0-9_./+-]{1,200}) ([0-9]+\.[0-9]+\.[0-9]+)\s*$", listed, re.MULTILINE)]
+    needed = "needed is Python %d.%d or newer" % least
+    good = [path for path, version in found if tuple(int(part) for part in version.split(".")[:2]) >= least and path != used]
+    advice = "set ansible_python_interpreter=%s" % good[0] if good else "install one and set ansible_python_interpreter to it"
+    tried = [row for row in found if row[0] == used] or ([] if good else found)
+    if tried:
+        return "its Python is too old: found %s at %s, %s; %s" % (tried[0][1], tried[0][0], needed, advice)
+    return "no Python runs at %s, %s; %s" % (clean(used, 200) if used.startswith("/") else "the usual places", needed, advice)
 
 
 def explain_become(text: str) -> str:
