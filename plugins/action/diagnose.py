@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import typing as t
 
+from ansible import constants
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -98,8 +99,6 @@ def _plain(value: t.Any) -> t.Any:
 
 def _callback_name() -> str:
     """The name of the callback that has standard output, without its collection."""
-    from ansible import constants
-
     return str(getattr(constants, "DEFAULT_STDOUT_CALLBACK", "default")).rpartition(".")[2]
 
 

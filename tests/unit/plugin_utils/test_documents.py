@@ -79,7 +79,8 @@ def test_a_pipe_or_a_folder_in_place_of_a_snapshot_does_not_hang(tmp_path: Path)
 
 
 def test_a_snapshot_that_a_host_made_hostile_is_harmless_when_read(tmp_path: Path) -> None:
-    evil = {"schema": 1, "name": "web\x1b[2J", "host": {"os": "\u202etxt", "k\x07ey": "postgres://u:hunter2secret@db/x"}, "deep": json.loads("[" * 60 + "]" * 60)}
+    inner = {"os": "\u202etxt", "k\x07ey": "postgres://u:hunter2secret@db/x"}
+    evil = {"schema": 1, "name": "web\x1b[2J", "host": inner, "deep": json.loads("[" * 60 + "]" * 60)}
     (tmp_path / "a.json").write_text(json.dumps(evil))
     text = json.dumps(_documents.read_snapshots(str(tmp_path))[0]._asdict(), ensure_ascii=False)
     assert "\x1b" not in text and "\u202e" not in text and "\x07" not in text and "hunter2secret" not in text

@@ -44,7 +44,8 @@ def sized(row: Mapping[str, Any]) -> Dict[str, Any]:
         memory.update(limit_bytes=row.pop("limit_mib") * MIB, limit_source="service")
     service: Dict[str, Any] = {
         "name": row["id"], "manager": "systemd", "component": "other", "role": "other", "cgroup": "/system.slice/" + row["id"], "state": "running",
-        "restarts": 0, "result": None, "main_pid": 900, "memory": memory, "processes": 3, "threads": 3, "workers": None, "worker_summary": None, "settings": None,
+        "restarts": 0, "result": None, "main_pid": 900, "memory": memory, "processes": 3, "threads": 3, "workers": None, "worker_summary": None,
+        "settings": None,
         "cpu": {"used": 0.1, "source": "cgroup", "share": 0.1, "quota": None, "throttled_pct": None},
     }
     like = row.pop("workers_like", None)

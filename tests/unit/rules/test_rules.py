@@ -7,11 +7,14 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
+import yaml
 from ansible_collections.oncall.pressure.plugins.plugin_utils import _rules, _verdict
+from ansible_collections.oncall.pressure.plugins.plugin_utils._located import parse
 
 _SPEC = importlib.util.spec_from_file_location("pressure_rule_support", Path(__file__).with_name("support.py"))
 assert _SPEC is not None and _SPEC.loader is not None
@@ -51,3 +54,15 @@ def test_a_fired_rule_is_no_healthy_host(case: Dict[str, Any]) -> None:
 def test_the_base_is_healthy_under_all_rules() -> None:
     row = _verdict.judge(support.snapshot({}), RULES, THRESHOLDS)
     assert (row["state"], row["verdicts"], row["missing"]) == ("healthy", [], [])
+
+
+def test_the_documentation_lists_every_rule_and_its_example_is_one() -> None:
+    text = (support.ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z]+\.[a-z_]+)` \| .* \| ([a-z_]+) \|$", text, re.MULTILINE)
+    assert sorted(rows) == sorted((rule.id, rule.says.cause) for rule in RULES.values())
+    example = next(block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "- id:" in block)
+    rule = _rules.read_rule(parse("docs/rules.md", example.encode()), 0)
+    assert set(rule.explains) <= set(RULES)
+    given = next(block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "pressure_thresholds" in block)
+    found = _rules.resolve_thresholds(RULES, yaml.safe_load(given)["pressure_thresholds"])
+    assert found["host.iowait"]["iowait_pct"].enter == 40 and found["host.memory_exhausted"]["available_pct"].leave == 6
