@@ -124,6 +124,12 @@ def parse_argv(argv: t.Sequence[str]) -> Command | Refused:
     return found if found is not None else Refused("none of the programs that are known is started by it")
 
 
+def parse_words(words: t.Sequence[Word]) -> Command | Refused:
+    """Read words that were split already; what is still variable in them is said to be so."""
+    found = _find(list(words), {}, None, False, 0)
+    return found if found is not None else Refused("none of the programs that are known is started by it")
+
+
 def _without_unit_prefix(words: list[Word]) -> list[Word]:
     prefix = _UNIT_PREFIX.match(words[0].text)
     length = prefix.end() if prefix else 0

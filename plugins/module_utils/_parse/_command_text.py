@@ -24,8 +24,8 @@ _BLOCK = re.compile(r"[ \t]*([>|])[+-]?\d?[+-]?[ \t]*(?:#[^\n]*)?\n")
 _CONTINUATION = re.compile(r"\\\n(?:[ \t]*[#;][^\n]*\n)*")
 _INLINE_COMMENT = re.compile(r"(?<=\s)[;#][^\n]*")
 _FLOW_WORD = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|'((?:[^']|'')*)'|([^\s,\[\]\"'][^,\]\n]*)")
-#: a kernel takes no longer argument either
-_LENGTH_LIMIT = 32768
+#: far beyond any real one; it bounds the work on a hostile one
+_LENGTH_LIMIT = 16384
 _YAML_ESCAPES = {"n": "\n", "t": "\t", '"': '"', "\\": "\\", "/": "/", "0": "\0", "r": "\r", " ": " "}
 
 
