@@ -102,5 +102,5 @@ def settle(host: Host, conditions: list[dict[str, Any]], timeout_s: float) -> No
         (name, spec), = item.items()
         while not CONDITIONS[name](host, spec):
             if time.monotonic() > until:
-                raise LabError("{0} never became true on {1}: {2} {3}".format(name, host.name, name, spec))
+                raise LabError("never became true on {0}: {1} {2}".format(host.name, name, spec))
             time.sleep(1)
