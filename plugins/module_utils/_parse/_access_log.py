@@ -217,9 +217,13 @@ def _tally(
     while end > start:
         if budget.left <= 0 or budget.expired():
             break
-        begin = line_start(log, max(end - min(_PIECE, budget.left), start), end) if end - start > min(_PIECE, budget.left) else start
+        piece = min(_PIECE, budget.left)
+        begin = line_start(log, end - piece, end) if end - start > piece else start
         if begin >= end:
-            begin = max(end - _PIECE, start)
+            if piece < _PIECE:
+                # what is left of the budget is less than a line
+                break
+            begin = max(end - piece, start)
         near = everything or begin - start < _PIECE
         for block, dropped in blocks(log, begin, end):
             lines += dropped
