@@ -15,7 +15,7 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._evaluate import C
 from ansible_collections.oncall.pressure.plugins.plugin_utils._format import age, fill
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import Rule, Sentence, Threshold
 from ansible_collections.oncall.pressure.plugins.plugin_utils._subjects import NEEDED, Subject, collector, subjects
-from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, num, rows, text
+from ansible_collections.oncall.pressure.plugins.plugin_utils._values import num, rows, text
 
 Facts = t.Dict[str, t.Any]
 Thresholds = t.Mapping[str, t.Mapping[str, Threshold]]
@@ -228,16 +228,20 @@ def essential_gaps(snapshot: t.Mapping[str, t.Any]) -> list[str]:
 
 
 def _uncovered(snapshot: t.Mapping[str, t.Any]) -> str | None:
-    """Words for a kernel log that does not reach back over the window, unless the counters say that nothing was ever killed."""
+    """Words for a kernel log that does not reach back over the window, unless the counters say that it holds every kill there ever was."""
     covered = num(snapshot, "oom", "covered_s")
     window = num(snapshot, "oom", "window_s")
     uptime = num(snapshot, "taken", "uptime_s")
-    counters = at(snapshot, "oom", "counters")
-    values = [num(counters, name) for name in ("vmstat_oom_kill", "cgroup_oom_kill")]
-    if covered is None or window is None or num(snapshot, "oom", "kills") is None:
+    kills = num(snapshot, "oom", "kills")
+    if covered is None or window is None or kills is None:
         return None
     reach = min(window, uptime) if uptime is not None else window
     # A minute of slack: a log begins with the boot's first message, and clocks are rounded.
-    if covered >= reach - 60 or (values[0] == 0 or (values[0] is None and values[1] == 0)):
+    if covered >= reach - 60:
+        return None
+    # The machine's counter counts everybody's kills, the control group's (all that a container has) its own.
+    machine, own = (num(snapshot, "oom", "counters", name) for name in ("vmstat_oom_kill", "cgroup_oom_kill"))
+    counted, seen = (machine, kills + (num(snapshot, "oom", "unattributed") or 0)) if machine is not None else (own, kills)
+    if counted is not None and counted <= seen:
         return None
     return "kernel kills longer ago than %s (the kernel's log begins there)" % age(covered)
