@@ -16,21 +16,49 @@ import sys
 import time
 import typing as t
 
-from ansible_collections.oncall.pressure.plugins.module_utils._components import _host_pressure, _nginx, _oom, _services, _units
 from ansible_collections.oncall.pressure.plugins.module_utils._components._process_table import own_chain
-from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Collector, Options, run_all
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Collector, Options, Reading, run_all
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._version import VERSION
 
 SCHEMA = 1
 
-COLLECTORS: dict[str, Collector] = {
-    "host": _host_pressure.collect,
-    "services": _services.collect,
-    "units": _units.collect,
-    "oom": _oom.collect,
-    "nginx": _nginx.collect,
-}
+
+# Each collector is imported in its own child: source that travels is compiled anew at every call, so the children do that
+# side by side, and none holds the code of another.
+
+
+def _host(machine: Machine, options: Options) -> Reading:
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _host_pressure
+
+    return _host_pressure.collect(machine, options)
+
+
+def _services(machine: Machine, options: Options) -> Reading:
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _services
+
+    return _services.collect(machine, options)
+
+
+def _units(machine: Machine, options: Options) -> Reading:
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _units
+
+    return _units.collect(machine, options)
+
+
+def _oom(machine: Machine, options: Options) -> Reading:
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _oom
+
+    return _oom.collect(machine, options)
+
+
+def _nginx(machine: Machine, options: Options) -> Reading:
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _nginx
+
+    return _nginx.collect(machine, options)
+
+
+COLLECTORS: dict[str, Collector] = {"host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx}
 
 #: What a unit's own record says better than its processes do.
 _OF_UNITS = ("state", "restarts", "result", "settings")
