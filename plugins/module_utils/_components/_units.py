@@ -25,7 +25,10 @@ _PROPERTIES = (
     "Id,LoadState,ActiveState,SubState,Result,NRestarts,MainPID,ControlGroup,FragmentPath,DropInPaths,ExecStart,WorkingDirectory,User,MemoryMax,MemoryHigh,"
     "MemoryLimit,CPUQuotaPerSecUSec,TasksMax,OOMPolicy,Restart,Type,ExecMainStatus,ExecMainCode,StateChangeTimestampMonotonic,ActiveEnterTimestampMonotonic"
 )
-SHOW = ("systemctl", "show", "--no-pager", "--property=" + _PROPERTIES, "*.service")
+#: systemd works out everything of each unit that is shown, so the many that have done their work are left out (releases before 230 show them too)
+SHOW = (
+    "systemctl", "show", "--no-pager", "--state=running,failed,activating,deactivating,reloading", "--property=" + _PROPERTIES, "*.service"
+)
 _TIME_LIMIT_S = 4.0
 
 #: a unit whose command holds none of these starts none of the programs whose settings we read
@@ -177,7 +180,7 @@ def _running(machine: Machine, main_pid: int | None, found: t.Mapping[int, _laun
     if main_pid is None:
         return None
     process = found.get(main_pid)
-    if process is None or process.what.component == "host":
+    if process is None:
         process = next((other for other in _launches.masters(found) if other.ppid == main_pid), None)
     return None if process is None else _launches.launch(machine, process)
 
