@@ -103,7 +103,8 @@ def _sources(machine: Machine, window_s: float, counters: _Counters, root: OwnRo
             return found + _killers(machine, window_s), problems
     except Unreadable as problem:
         problems.append(str(problem))
-    for read in (lambda: _oom_sources.journal(machine, window_s, True), lambda: _oom_sources.log_file(machine)):
+    slower: tuple[t.Callable[[], Source], ...] = (lambda: _oom_sources.journal(machine, window_s, True), lambda: _oom_sources.log_file(machine))
+    for read in slower:
         if counters.machine == 0 and found:
             # nothing was killed since boot: older boots are all that a slower log could add
             if machine.uptime_s() >= window_s:
@@ -267,7 +268,7 @@ def _services(events: list[dict[str, t.Any]]) -> dict[str, dict[str, t.Any]]:
 def _userspace(machine: Machine, sources: list[Source], window_s: float) -> list[dict[str, t.Any]]:
     """What programs killed in the window, newest first; the same from two sources once."""
     clock_s, now = _oom_sources.kernel_clock_s(machine), machine.now()
-    rows = []
+    rows: list[tuple[str, tuple[float, str, str]]] = []
     for source in sources:
         for kill in source.found.userspace:
             age_s = _age_s(kill, clock_s, now)

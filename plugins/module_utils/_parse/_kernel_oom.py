@@ -100,9 +100,10 @@ _CGROUP = re.compile(r",task_memcg=(?P<path>.*?),task=")
 
 _WHY = r"(?P<why>(?:memory cgroup out of memory|out of memory|no available memory)(?: ?\([^()\n]{0,60}\))?(?P<beancounter> in UB \S{1,64})?\s{0,4}: {0,4})"
 _PROCESS = re.compile(
-    r"(?:" + _WHY + r"|(?:^|(?<=[\]:;>|\"'(*=]))\s{0,12})"
-    r"(?P<verb>OOM killed|killed|kill) process (?P<pid>\d{1,10})\b:?(?P<rest>.*)", re.IGNORECASE | re.DOTALL
+    r"(?:" + _WHY + r")?(?<![A-Za-z])(?P<verb>OOM killed|killed|kill) process (?P<pid>\d{1,10})\b:?(?P<rest>.*)", re.IGNORECASE | re.DOTALL
 )
+# What a message stands after where nothing says why: a kill without figures in the middle of a sentence is somebody's prose.
+_BEGINS = re.compile(r"(?:^|[\]:;>|\"'`(*=•-])\s{0,12}$")
 # Where a second message may begin in the same line.
 _AGAIN = re.compile(
     r"(?:Memory cgroup out of memory|Out of [Mm]emory|No available memory)[^:\n]{0,80}: {0,4}(?:OOM )?[Kk]ill"
@@ -118,6 +119,7 @@ _CUT_NAME = re.compile(r"^(?:, UID:? ?\d{0,10},?)?\s?(?:\([^)]{0,64})?(?:…|\.\
 
 _ANON_RSS = re.compile(r"anon-rss:\s?(\d{1,18})\s?kB")
 _TOTAL_VM = re.compile(r"(?:total-vm|vsz):\s?(\d{1,18})\s?kB")
+_FIGURES = re.compile(r"(?:total-vm|vsz|anon-rss):\s?\d|\) score \d")
 _UID = re.compile(r"\bUID:? ?(\d{1,10})\b")
 
 _READ_WHOLE = "the line is cut before the victim's pid and name: read it whole (journalctl -k --no-pager -o short-full, or dmesg)"
@@ -125,7 +127,7 @@ _BEANCOUNTER = "an OpenVZ kernel's own wording: its limits are beancounters, see
 
 # A message that goes on in the next line: wrapped by mail or a terminal, or broken by the kernel's own continuation.
 _GOES_ON = re.compile(r"^\s{0,12}(?:score \d|or (?:a child|sacrifice)|child\b|sacrifice child|,? ?(?:total-vm|vsz|anon-rss|file-rss|shmem-rss|UID|pgtables)\b)")
-_OPEN_END = re.compile(r"(?:out of memory:|(?:^|: )kill(?:ed)?|kill(?:ed)? process|oom-kill:)$", re.IGNORECASE)
+_OPEN_END = re.compile(r"(?:out of memory:|(?:^|: )kill(?:ed)?|kill(?:ed)? process(?: \d{1,10})?|oom-kill:)$", re.IGNORECASE)
 _MOST_LINES = 6
 
 
@@ -221,7 +223,7 @@ class KernelKills:
         """Lines that are no kill and say something about the next one."""
         invoked = _INVOKED.match(message)
         if invoked is not None:
-            self._trigger = (invoked.group("name").strip(), record)
+            self._trigger = (_without_host(invoked.group("name").strip(), record), record)
             self._task, self._group = (None, None), None
             for event in self._events[-8:]:
                 event.stale = True
@@ -266,6 +268,8 @@ class KernelKills:
         why = found.group("why")
         if found.group("beancounter") or found.group("verb").startswith("OOM"):
             self._refused.append(Refused(message[:120], _BEANCOUNTER))
+            return
+        if not why and _BEGINS.search(message[:found.start()]) is None and _FIGURES.search(rest) is None:
             return
         name = _NAME.match(rest)
         if name is None:
@@ -368,6 +372,12 @@ class KernelKills:
             event.limit_cgroup = event.limit_cgroup or first.limit_cgroup
             event.constraint = event.constraint or first.constraint
             event.trigger = event.trigger or first.trigger
+
+
+def _without_host(name: str, record: Record) -> str:
+    """A process's name from a line whose prefix names a time and no program: the first word is the host's name then."""
+    host, blank, rest = name.partition(" ")
+    return rest if blank and record.stamp is not None and record.uptime_s is None and record.program == "" and record.time_s is None else name
 
 
 def _apart_s(one: Record, other: Record) -> float | None:

@@ -51,12 +51,13 @@ _WALL = re.compile(
     r"|" + _MONTH + r" {1,2}\d{1,2},?(?: \d{4},?)? " + _HMS + _ZONE + r"?"
     r"|\d{1,2}[ /-]" + _MONTH + r"[ /:-](?:\d{4}[ :])?" + _HMS +
     r"|\d{1,4}[./]\d{1,2}[./]\d{1,4},?[ T]" + _HMS +
+    r"|\d\d-\d\d " + _HMS +
     r"|1\d{9}\.\d{1,9}(?!\])"
     r"|" + _HMS +
     r")"
 )
 
-_KERNEL_TAG = r"(?<![\w.-])(?:kernel|klogd)(?:\[\d{1,10}\])?(?::|(?: -){2,3}(?= ))"
+_KERNEL_TAG = r"(?<![\w.-])(?:kernel|klogd)(?:\[\d{1,10}\])?(?: {0,2}:|(?: -){2,3}(?= ))"
 _PROGRAM_TAG = r"(?<![\w.-])(?P<program>[A-Za-z_][\w.+@/-]{0,63})\[\d{1,10}\]:(?=\s|$)"
 _TAGGED = re.compile(_PROGRAM_TAG)
 _UPTIME = r"\[ {0,12}(?P<uptime>\d{1,12}\.\d{1,9})(?:[ ,@<][^\]\n]{0,40})?\]"
@@ -78,10 +79,11 @@ _ROW = re.compile(r"^\s{0,12}(?:<\d{1,3}>|kern {0,3}:\w{2,6} {0,3}:)")
 # where a second message begins that was glued to the end of one
 _GLUED = re.compile(
     r"(?<!^)(?:(?<!kernel:)(?<!kernel: )(?=\[ {0,8}\d{1,9}\.\d{6}\])"
+    r"|(?=\[[^\W\d_]{1,6}\.? " + _MONTH + r" {1,2}\d{1,2} \d\d:\d\d:\d\d \d{4}\])"
     r"|(?<=[\s\d)B.])(?=" + _MONTH + r" {1,2}\d{1,2} \d\d:\d\d:\d\d [\w.-]{1,255} kernel:)"
     r"|(?<=[\s\d)B.])(?=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S{0,16} [\w.-]{1,255} kernel:))"
 )
-_MESSAGE_BEFORE = re.compile(r"[Kk]ill(?:ed)? process \d|oom-kill:|oom_reaper:|invoked oom-killer|killed as a result|out of memory:", re.IGNORECASE)
+_MESSAGE = re.compile(r"[Kk]ill(?:ed)? process \d|oom-kill:|oom_reaper:|invoked oom-killer|killed as a result|out of memory:", re.IGNORECASE)
 
 
 def records(text: str) -> t.Iterator[Record]:
@@ -147,16 +149,24 @@ def _headless(line: str) -> Record:
 
 def _unglue(line: str) -> list[str]:
     """The messages of one line; nearly always there is just one."""
-    if not _MESSAGE_BEFORE.search(line):
+    if not _MESSAGE.search(line):
         return [line]
     parts, start = [], 0
     for found in _GLUED.finditer(line):
-        # a prefix of the same message is not a message
-        if _MESSAGE_BEFORE.search(line, start, found.start()):
+        # the prefix of a message is in two parts sometimes: what lies between must be a message
+        if _is_message(line[start:found.start()]):
             parts.append(line[start:found.start()])
             start = found.start()
     parts.append(line[start:])
     return [part for part in parts if part.strip()]
+
+
+def _is_message(part: str) -> bool:
+    """Whether a piece of a line is a message of the kernel's, not just the first part of a prefix."""
+    if _MESSAGE.search(part):
+        return True
+    row = record(part)
+    return (row.uptime_s is not None or row.program == "kernel") and re.search(r"\w\w", row.message) is not None
 
 
 def unescape(message: str) -> str:
@@ -178,9 +188,9 @@ def from_journal(line: str) -> Record | None:
     if isinstance(message, list):
         message = bytes(value for value in message if isinstance(value, int) and 0 <= value < 256).decode("utf-8", "backslashreplace")
     stamp = row.get("__REALTIME_TIMESTAMP")
-    known = isinstance(stamp, str) and stamp.isdigit()
+    stamp = stamp if isinstance(stamp, str) and stamp.isdigit() else None
     program = "kernel" if row.get("_TRANSPORT") == "kernel" else row.get("SYSLOG_IDENTIFIER")
     return Record(
-        stamp if known else None, None, program if isinstance(program, str) else "", message[:LINE_LIMIT] if isinstance(message, str) else "",
-        int(stamp) / 1e6 if known else None,
+        stamp, None, program if isinstance(program, str) else "", message[:LINE_LIMIT] if isinstance(message, str) else "",
+        None if stamp is None else int(stamp) / 1e6,
     )

@@ -137,6 +137,10 @@ PREFIXES = {
     "/dev/kmsg with caller": ("3,441,518050606,-,caller=T77;", "518050606"),
     "mail": ("> May 15 23:09:30 app-1 kernel: ", "May 15 23:09:30"),
     "mail, twice": (">> [  518.050606] ", "518.050606"),
+    "OpenWrt": ("Thu Jan  1 10:00:00 2015 kern.err kernel: [  518.050606] ", "Thu Jan  1 10:00:00 2015"),
+    "a switch": ("2025 Mar 14 10:11:12 sw1 %KERN-3-SYSTEM_MSG: [  518.050606] ", "2025 Mar 14 10:11:12"),
+    "Android": ("04-12 10:12:33.123  W kernel  : [  518.050606] ", "04-12 10:12:33.123"),
+    "dmesg -T, then uptime": ("[Fri Nov 21 14:22:56 2025] [  518.050606] ", "Fri Nov 21 14:22:56 2025"),
     "indented": ("    [  518.050606] ", "518.050606"),
 }
 
@@ -155,6 +159,19 @@ def test_nothing_depends_on_the_line_that_announces(name):
     prefix, stamp = PREFIXES[name]
     assert short(parse(prefix + MESSAGES[2])) == [(77, "my, (odd) name", stamp, "memcg", None, None, 8, 9, 5, None)]
     assert short(parse(prefix + MESSAGES[1])) == [(77, "my, (odd) name", stamp, "memcg", "/a/b", "/a", None, None, 5, None)]
+
+
+# forms whose messages can be told apart when a page has lost its line ends
+GLUED = ("dmesg", "dmesg -T", "dmesg -T, Russian", "dmesg with caller", "journalctl -o short-monotonic", "syslog", "syslog with uptime",
+         "syslog with uptime and caller", "RFC 3339", "RFC 3339 with uptime", "dmesg -T, then uptime")
+
+
+@pytest.mark.parametrize("name", GLUED)
+@pytest.mark.parametrize("glue", ["", " "])
+def test_a_page_that_lost_its_line_ends(name, glue):
+    prefix, stamp = PREFIXES[name]
+    found = parse(glue.join(prefix + message for message in (MESSAGES[0], "CPU: 4 PID: 63635 Comm: python3", *MESSAGES[1:])))
+    assert short(found) == [(77, "my, (odd) name", stamp, "memcg", "/a/b", "/a", 8, 9, 5, "python3")]
 
 
 def test_newest_first_as_journalctl_can_print():
