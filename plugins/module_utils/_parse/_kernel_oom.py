@@ -113,7 +113,7 @@ _AGAIN = re.compile(
 # The name may hold blanks and parentheses: it ends where something follows that the kernel writes after it.
 _NAME = re.compile(
     r"^(?:, UID:? ?(?P<uid>\d{1,10}),?)? \((?P<name>.{0,64}?)(?:, UID:? ?(?P<inner_uid>\d{1,10}))?\)"
-    r"(?=[.,;]?\s{0,4}(?:$|[\"'`<\\])|,? ?UID|,? ?(?:total-vm|vsz|anon-rss|vm:)|\s{1,4}score|\s{1,4}or (?:a child|sacrifice)|\s{1,4}sharing|, )"
+    r"(?=[.,;]?\s{0,4}(?:$|[\"'`<|\\])|,? ?UID|,? ?(?:total-vm|vsz|anon-rss|vm:)|\s{1,4}score|\s{1,4}or (?:a child|sacrifice)|\s{1,4}sharing|, )"
 )
 _CUT_NAME = re.compile(r"^(?:, UID:? ?\d{0,10},?)?\s?(?:\([^)]{0,64})?(?:…|\.\.\.|>)?$")
 
@@ -127,7 +127,13 @@ _BEANCOUNTER = "an OpenVZ kernel's own wording: its limits are beancounters, see
 
 # A message that goes on in the next line: wrapped by mail or a terminal, or broken by the kernel's own continuation.
 _GOES_ON = re.compile(r"^\s{0,12}(?:score \d|or (?:a child|sacrifice)|child\b|sacrifice child|,? ?(?:total-vm|vsz|anon-rss|file-rss|shmem-rss|UID|pgtables)\b)")
-_OPEN_END = re.compile(r"(?:out of memory:|(?:^|: )kill(?:ed)?|kill(?:ed)? process(?: \d{1,10})?|oom-kill:)$", re.IGNORECASE)
+_OPEN_END = re.compile(
+    r"(?:(?:^|: )kill(?:ed)?|kill(?:ed)? process(?: \d{1,10})?|oom-kill:|^(?:killed|marked) /\S*|systemd-oomd killed(?: \d{1,9})?)$", re.IGNORECASE
+)
+# what must not lie half in one line and half in the next
+_ONE_PIECE = re.compile(_WHY + r"(?:OOM )?kill(?:ed)? process \d|\w invoked oom-killer|process \d{1,10} \([^)]{0,64}\)", re.IGNORECASE)
+_OPEN_NAME = re.compile(r"kill(?:ed)? process \d{1,10}(?:, UID:? ?\d{1,10},)? \([^\n]{0,64}$", re.IGNORECASE)
+_NAME_ENDS = re.compile(r"^[^()\n]{0,32}\)(?:,? UID|,? ?(?:total-vm|vsz)|\s{1,4}score \d|\.?$)")
 _MOST_LINES = 6
 
 
@@ -153,7 +159,8 @@ def rejoined(rows: t.Iterable[Record]) -> t.Iterator[Record]:
     for row in rows:
         glue = _glue(held, row) if held is not None and joined < _MOST_LINES else None
         if held is not None and glue is not None:
-            held = held._replace(message=held.message + glue + row.message)
+            message = ("" if held.message == "[" else held.message) + glue + row.message
+            held = held._replace(message=message, uptime_s=held.uptime_s if row.uptime_s is None else row.uptime_s)
             joined += 1
             continue
         if held is not None:
@@ -172,12 +179,16 @@ def _glue(held: Record, row: Record) -> str | None:
             return "" if held.message.endswith((",", "=", "/", "-")) or row.message.startswith("=") else ("" if "," in row.message else None)
         return None
     if row.headed:
-        return None
+        # the prefix itself was wrapped, between the tag of syslog and the kernel's clock
+        return "" if held.message in ("", "[") and held.program == "kernel" and row.program == "" and row.uptime_s is not None else None
     if not held.message:
         return ""
     if _PROCESS.search(held.message) is not None and _GOES_ON.match(row.message) is not None:
         return " "
-    return " " if _OPEN_END.search(held.message) is not None else None
+    if _OPEN_END.search(held.message) is not None or _OPEN_NAME.search(held.message) is not None and _NAME_ENDS.match(row.message) is not None:
+        return " "
+    piece = _ONE_PIECE.search(held.message[-160:] + " " + row.message[:160])
+    return " " if piece is not None and piece.start() < len(held.message[-160:]) < piece.end() - 1 else None
 
 
 class KernelKills:

@@ -151,6 +151,9 @@ def _unglue(line: str) -> list[str]:
     """The messages of one line; nearly always there is just one."""
     if not _MESSAGE.search(line):
         return [line]
+    if "\\n" in line and not line.lstrip().startswith("{"):
+        # line ends that some program wrote as two characters; the kernel and systemd write no such escape
+        return [part for piece in line.split("\\n") for part in _unglue(piece) if part.strip()]
     parts, start = [], 0
     for found in _GLUED.finditer(line):
         # the prefix of a message is in two parts sometimes: what lies between must be a message

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,22 @@ def test_a_page_that_lost_its_line_ends(name, glue):
     prefix, stamp = PREFIXES[name]
     found = parse(glue.join(prefix + message for message in (MESSAGES[0], "CPU: 4 PID: 63635 Comm: python3", *MESSAGES[1:])))
     assert short(found) == [(77, "my, (odd) name", stamp, "memcg", "/a/b", "/a", 8, 9, 5, "python3")]
+
+
+@pytest.mark.parametrize("width", [60, 66, 72, 76, 80, 100, 120, 132])
+@pytest.mark.parametrize("quote", ["", "> "])
+@pytest.mark.parametrize("name", ["dmesg", "dmesg -T", "syslog", "RFC 3339"])
+def test_wrapped_by_mail(name, quote, width):
+    prefix, stamp = PREFIXES[name]
+    lines = [prefix + MESSAGES[0], prefix + MESSAGES[1], prefix + "Memory cgroup out of memory: Kill process 77 (my, (odd) name) score 9 or sacrifice child",
+             prefix + MESSAGES[2].replace("Memory cgroup out of memory: ", "")]
+    wrapped = [quote + piece for line in lines for piece in textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)]
+    assert short(parse("\n".join(wrapped))) == [(77, "my, (odd) name", stamp, "memcg", "/a/b", "/a", 8, 9, 5, "python3")]
+
+
+def test_line_ends_written_as_two_characters():
+    text = "\\n".join("[  518.050606] " + message for message in MESSAGES)
+    assert short(parse(text)) == [(77, "my, (odd) name", "518.050606", "memcg", "/a/b", "/a", 8, 9, 5, "python3")]
 
 
 def test_newest_first_as_journalctl_can_print():
