@@ -13,7 +13,7 @@ import yaml
 import _containers
 import _machine
 from _causes import STEPS, UNDO, Host
-from _common import CACHE, ROOT, LabError, options, say, ssh
+from _common import CACHE, ROOT, LabError, alone, options, say, ssh
 from _draw import draw, fill
 from _truths import settle
 
@@ -115,5 +115,6 @@ def one(name: str, host: str | None, seed: int | None) -> None:
     incident = drawn(name, seed)
     host = host or random.Random(seed).choice(hosts_for(incident))
     say("{0} on {1}, seed {2}".format(name, host, seed))
-    cause(incident, host)
+    with alone("incidents"):
+        cause(incident, host)
     print(show(incident, host))

@@ -133,7 +133,7 @@ def _up(data: dict[str, Any]) -> None:
         done = subprocess.run(_qemu_words(folder, data), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         if done.returncode != 0:
             raise LabError("qemu does not start: " + done.stdout.decode("utf-8", "backslashreplace").strip()[-300:])
-    wait_ready(data["name"], timeout_s=300)
+    wait_ready(data["name"], timeout_s=600)
     say("{0} up ({1:.0f} s)".format(data["name"], time.monotonic() - started))
 
 
