@@ -111,6 +111,8 @@ def traffic_figures(snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     web = [row for row in rows(snapshot, "services") if row.get("component") in ("gunicorn", "uvicorn")]
     hottest = _largest(web, "cpu", "used")
     used = known(*(num(row, "cpu", "used") for row in web))
+    everyone = sum(known(*(num(row, "cpu", "used") for row in rows(snapshot, "services"))))
+    measured = isinstance(at(snapshot, "services"), list)
     return {
         "client": {
             "address": text(client, "address"),
@@ -133,7 +135,8 @@ def traffic_figures(snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         },
         "failed_pct": pct(failed if failed is not None else (0 if isinstance(at(nginx, "status"), dict) else None), requests),
         "web": {
-            "cpu_share": ratio(sum(used), num(snapshot, "host", "cpu", "usable")) if used or isinstance(at(snapshot, "services"), list) else None,
+            "cpu_share": ratio(sum(used), num(snapshot, "host", "cpu", "usable")) if measured else None,
+            "part_of_services": ratio(sum(used), everyone) if measured else None,
             "service": text(hottest, "id"),
             "name": text(hottest, "name") or text(hottest, "id"),
             "component": text(hottest, "component"),
