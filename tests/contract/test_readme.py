@@ -45,7 +45,7 @@ def _entry(command: str) -> Optional[str]:
     return next((key for key in KNOWN if "*" in key and fnmatch.fnmatchcase(command, key)), None)
 
 
-@pytest.mark.parametrize("page,command", WRITTEN, ids=lambda value: str(value))
+@pytest.mark.parametrize("page,command", WRITTEN, ids=str)
 def test_every_command_is_accounted_for(page: Path, command: str) -> None:
     assert _entry(command) is not None, "say in tests/contract/commands.yml which stage runs it, or why none does"
 

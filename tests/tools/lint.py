@@ -51,10 +51,10 @@ def shell_scripts() -> List[str]:
 def commands() -> List[Tuple[str, List[str]]]:
     """Name and command line of each program that checks."""
     return [
-        ("ruff", [program("ruff"), "check", "--no-cache", "--quiet", "."]),
+        ("ruff", [program("ruff"), "check", "--no-cache", "--quiet", "--output-format", "concise", "."]),
         ("yamllint", [program("yamllint"), "--strict", "."]),
         ("shellcheck", [program("shellcheck"), "--external-sources"] + shell_scripts()),
-        ("reuse", [program("reuse"), "lint", "--quiet"]),
+        ("reuse", [program("reuse"), "lint", "--lines"]),
         ("antsibull-changelog", [program("antsibull-changelog"), "lint"]),
         ("antsibull-docs", [program("antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=dependent",
                             "--disallow-unknown-collection-refs", "."]),

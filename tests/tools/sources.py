@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import functools
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Set, Tuple
+from typing import Dict, FrozenSet, Iterator, List, NamedTuple, Set, Tuple
 
 from checks import ROOT, project_files
 
@@ -118,15 +118,25 @@ def calls(path: str) -> Iterator[Call]:
             yield Call(known.get(first, first) + dot + rest, node.lineno, node)
 
 
-def attributes_of(path: str, module: str) -> Set[Tuple[str, int]]:
-    """Every use of something of an imported module, such as ``("os.path.join", 12)``, called or not."""
+@functools.lru_cache(maxsize=None)
+def _uses(path: str) -> FrozenSet[Tuple[str, int]]:
+    """Every use of something imported, by its full name, and its line."""
     known = aliases(path)
     found: Set[Tuple[str, int]] = set()
     for node in ast.walk(tree(path)):
         if isinstance(node, (ast.Attribute, ast.Name)):
-            name = _dotted(node)
-            first, dot, rest = name.partition(".")
-            full = known.get(first, "") + dot + rest
-            if full.startswith(module + "."):
-                found.add((full, node.lineno))
-    return found
+            first, dot, rest = _dotted(node).partition(".")
+            if first in known:
+                found.add((known[first] + dot + rest, node.lineno))
+    return frozenset(found)
+
+
+def attributes_of(path: str, module: str) -> Set[Tuple[str, int]]:
+    """Every use of something of an imported module, such as ``("os.path.join", 12)``, called or not."""
+    return {(name, line) for name, line in _uses(path) if name.startswith(module + ".")}
+
+
+def forget() -> None:
+    """Read every file anew from now on."""
+    tree.cache_clear()
+    _uses.cache_clear()
