@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
+import jsonschema
 import pytest
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _oom, _oom_sources
@@ -20,6 +21,9 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host._collect imp
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 
 RECORDINGS = Path(__file__).resolve().parent.parent / "recordings" / "oom"
+
+SCHEMA = Path(__file__).resolve().parents[3] / "roles" / "diagnose" / "files" / "schemas" / "snapshot.json"
+SHAPE = json.loads(SCHEMA.read_text(encoding="utf-8"))["$defs"]["snapshot"]["properties"]["oom"]
 
 # 2026-01-12T08:30:00Z, 10,000 s after boot
 NOW = 1768206600
@@ -82,7 +86,9 @@ class Host:
 
     def collect(self, window_s: float = 3600.0) -> Reading:
         (self.folder / "commands.json").write_text(json.dumps({"now": NOW, "commands": self.commands, "euid": 0}), encoding="utf-8")
-        return _oom.collect(Machine(str(self.folder)), Options(oom_window_s=window_s))
+        reading = _oom.collect(Machine(str(self.folder)), Options(oom_window_s=window_s))
+        jsonschema.validate(reading.data, SHAPE)
+        return reading
 
 
 @pytest.fixture(name="host")
