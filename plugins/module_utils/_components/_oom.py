@@ -35,7 +35,8 @@ _SAME_KILL_S = 120.0
 #: A clock may have been set back a little since.
 _FUTURE_S = 5.0
 
-_READ_LOG = "let the user read the kernel's log: become root, or give it the group adm or systemd-journal"
+_READ_LOG = "become root, or give the user the group adm or systemd-journal"
+_READ_LOG_CONTAINER = "become root and give the container the capability SYSLOG, or measure its machine"
 
 
 class _Placed(t.NamedTuple):
@@ -66,7 +67,8 @@ def collect(machine: Machine, options: Options) -> Reading:
         if _none_counted(root, counters):
             data.update(sources=["counters"], covered_s=round(uptime_s, 1), kills=0, unattributed=0 if root.kind == "machine" else None, events=[], services={})
             return ok(data)
-        return Reading("denied", "kernel OOM kills not read (%s): %s" % ("; ".join(problems), _READ_LOG), data)
+        advice = _READ_LOG_CONTAINER if root.kind == "container" else _READ_LOG
+        return Reading("denied", "kernel OOM kills not read (%s): %s" % ("; ".join(problems), advice), data)
     placed = _merged(machine, sources)
     inside = [row for row in placed if row.age_s is not None and -_FUTURE_S <= row.age_s <= window_s]
     events = [_event(machine, row, root) for row in sorted(inside, key=lambda row: row.age_s or 0.0)]

@@ -139,6 +139,8 @@ def log_file(machine: Machine) -> Source:
                 size = stream.seek(0, 2)
                 stream.seek(max(size - FILE_LIMIT, 0))
                 data = _read_to_end(stream, FILE_LIMIT)
+        except FileNotFoundError:
+            continue
         except OSError as problem:
             problems.append("%s: %s" % (path, clean(problem.strerror or str(problem), 60)))
             continue
@@ -149,7 +151,7 @@ def log_file(machine: Machine) -> Source:
         placed = [row._replace(time_s=epoch_s(row.stamp, now), uptime_s=None) for row in rows if row.program == "kernel"]
         first = next((moment for moment in (epoch_s(_log_line.record(line).stamp, now) for line in lines[:50]) if moment is not None), None)
         return Source(path, _kernel_oom.parse_records(placed), now - first if first is not None else None, False, None)
-    raise Unreadable("log files: %s" % "; ".join(problems))
+    raise Unreadable("; ".join(problems) or "no log file of the kernel's")
 
 
 def _read_to_end(stream: t.BinaryIO, limit: int) -> bytes:

@@ -240,6 +240,7 @@ def test_a_container_on_version_1_cannot_rely_on_its_counter(host: Host) -> None
     host.write("/sys/fs/cgroup/memory/docker/%s/memory.oom_control" % OWN_ID, "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n")
     reading = host.collect()
     assert (reading.status, reading.data["kills"], reading.data["counters"]["cgroup_oom_kill"]) == ("denied", None, 0)
+    assert "capability SYSLOG" in str(reading.reason)
 
 
 def test_a_log_that_names_fewer_than_the_kernel_counted_is_partial(host: Host) -> None:
