@@ -41,6 +41,10 @@ def test_every_diagnosis_is_valid_and_its_files_are_private(who: str) -> None:
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
 
 
+def test_saved_snapshots_give_the_same_answer() -> None:
+    assert diagnosis("replay") == diagnosis("root")
+
+
 @pytest.mark.parametrize("who", ("root", "sudo"))
 def test_with_privileges_every_host_is_healthy_and_everything_was_measured(who: str) -> None:
     hosts = diagnosis(who)["hosts"]

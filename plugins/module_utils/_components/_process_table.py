@@ -29,7 +29,8 @@ PROCESS_LIMIT = 20000
 class Process:
     """One process over the window. CPU in CPUs, memory in bytes; null is not measured."""
 
-    __slots__ = ("pid", "ppid", "name", "state", "start_ticks", "session", "threads", "rss_bytes", "before_ticks", "ticks", "argv", "cgroup", "seen_twice",
+    __slots__ = ("pid", "ppid", "name", "state", "start_ticks", "session", "threads", "rss_bytes", "before_ticks", "ticks", "ended_before_ticks", "ended_ticks",
+                 "argv", "cgroup", "seen_twice",
                  "pss_bytes", "anon_bytes", "open_files", "io_before", "io_after")
 
     def __init__(self, stat: _proc.Stat, page_bytes: int) -> None:
@@ -43,6 +44,9 @@ class Process:
         self.rss_bytes = stat.rss_pages * page_bytes
         self.before_ticks = stat.user_ticks + stat.system_ticks
         self.ticks = 0
+        self.ended_before_ticks = stat.ended_ticks
+        #: of children that ended within the window
+        self.ended_ticks = 0
         self.argv: list[str] = []
         self.cgroup: dict[str, str] = {}
         self.seen_twice = False
@@ -96,19 +100,25 @@ def second_look(machine: Machine, table: Table) -> None:
     for pid, process in table.processes.items():
         try:
             data = machine.peek("/proc/%d/stat" % pid, 1024)
-            ticks, start_ticks = _proc.ticks(data)
+            ticks, ended_ticks, start_ticks = _proc.ticks(data)
         except (OSError, ValueError):
             continue
         if start_ticks != process.start_ticks:
             continue
         process.seen_twice = True
         process.ticks = max(ticks - process.before_ticks, 0)
+        process.ended_ticks = max(ended_ticks - process.ended_before_ticks, 0)
         if process.ticks or process.state != "S":
             stat = _proc.stat(data)
             process.rss_bytes = stat.rss_pages * machine.page_bytes
             process.threads = stat.threads
             if process.state == "D" and stat.state != "D":
                 process.state = stat.state
+    for process in table.processes.values():
+        above = table.processes.get(process.ppid)
+        if not process.seen_twice and above is not None:
+            # what it had used before the window came to its parent with the rest
+            above.ended_ticks = max(above.ended_ticks - process.before_ticks - process.ended_before_ticks, 0)
 
 
 def _ours(processes: t.Mapping[int, Process], own_pids: t.AbstractSet[int]) -> frozenset[int]:

@@ -102,7 +102,7 @@ def _service(cgroups: Cgroups, root: OwnRoot, group: Group, before: tuple[float,
 
 
 def _cpu(cgroups: Cgroups, root: OwnRoot, group: Group, before: CpuTime | None, window: _Window) -> dict[str, t.Any]:
-    """From the cgroup, which counts children that ended too; else the sum of its processes."""
+    """From the cgroup, which counts all children that ended; else the sum of its processes and of those that they waited for."""
     path = group.cgroup_path(cgroups, "cpuacct")
     after = cgroups.cpu(path) if path is not None and before is not None else None
     quota_path = group.cgroup_path(cgroups, "cpu")
@@ -112,7 +112,8 @@ def _cpu(cgroups: Cgroups, root: OwnRoot, group: Group, before: CpuTime | None, 
     if before is not None and after is not None:
         row.update(used=round(max(after.used_s - before.used_s, 0.0) / window.seconds, 3), source="cgroup", throttled_pct=throttled_pct(before, after))
     else:
-        row.update(used=round(sum(window.cpu(process) or 0.0 for process in group.processes), 3), source="processes")
+        ticks = sum(process.ticks + process.ended_ticks for process in group.processes if process.seen_twice)
+        row.update(used=round(ticks / window.ticks_per_s / window.seconds, 3), source="processes")
     return row
 
 

@@ -31,6 +31,8 @@ class Stat(t.NamedTuple):
     kernel_thread: bool
     user_ticks: int
     system_ticks: int
+    #: of children that ended and were waited for
+    ended_ticks: int
     threads: int
     start_ticks: int
     rss_pages: int
@@ -46,16 +48,17 @@ def stat(data: bytes) -> Stat:
         raise ValueError("not a /proc/PID/stat line: %r" % data[:80])
     return Stat(
         int(pid), name, fields[0].decode("ascii", "replace"), int(fields[1]), int(fields[3]), bool(int(fields[6]) & _KERNEL_THREAD),
-        int(fields[11]), int(fields[12]), int(fields[17]), int(fields[19]), max(int(fields[21]), 0),
+        int(fields[11]), int(fields[12]), int(fields[13]) + int(fields[14]), int(fields[17]), int(fields[19]), max(int(fields[21]), 0),
     )
 
 
-def ticks(data: bytes) -> tuple[int, int]:
-    """(CPU ticks used so far, start in ticks) of a /proc/PID/stat: all that a second look needs. Raises ValueError."""
+def ticks(data: bytes) -> tuple[int, int, int]:
+    """(CPU ticks used so far, those of children that ended and were waited for, start in ticks) of a /proc/PID/stat:
+    all that a second look needs. Raises ValueError."""
     fields = data[data.rindex(b")") + 2:].split(None, 20)
     if len(fields) < 21:
         raise ValueError("not a /proc/PID/stat line: %r" % data[:80])
-    return int(fields[11]) + int(fields[12]), int(fields[19])
+    return int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14]), int(fields[19])
 
 
 def arguments(data: bytes) -> list[bytes]:

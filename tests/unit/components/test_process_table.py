@@ -60,10 +60,37 @@ def test_cpu_over_the_window_agrees_with_psutil() -> None:
     assert window.cpu(table.processes[idle.pid]) < 0.05
 
 
+def test_children_that_ended_within_the_window_are_counted_and_what_they_used_before_is_not() -> None:
+    burn = "import time; end = time.process_time() + %s\nwhile time.process_time() < end: pass"
+    code = "import subprocess, sys; old = subprocess.Popen([sys.executable, '-c', sys.argv[1]]); sys.stdin.readline();" \
+           "old.kill(); old.wait(); subprocess.run([sys.executable, '-c', sys.argv[2]]); print(1, flush=True); sys.stdin.readline()"
+    parent = subprocess.Popen([sys.executable, "-c", code, burn % 60, burn % 0.6], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        while not [child for child in psutil.Process(parent.pid).children() if sum(child.cpu_times()[:2]) > 1.0]:
+            time.sleep(0.1)
+        table = _process_table.first_look(MACHINE, frozenset())
+        parent.stdin.write(b"\n")
+        parent.stdin.flush()
+        parent.stdout.readline()
+        _process_table.second_look(MACHINE, table)
+        used = table.processes[parent.pid].ended_ticks / MACHINE.ticks_per_s
+    finally:
+        parent.kill()
+        parent.wait()
+    # 0.6 s of the new child and a moment of the old one; not the second and more that the old one had used before
+    assert 0.5 < used < 1.0
+
+
 def test_memory_and_files_agree_with_psutil() -> None:
     child = subprocess.Popen(
-        [sys.executable, "-c", "import os, sys, time; kept = bytearray(os.urandom(1048576) * 32); opened = [open('/dev/null') for i in range(40)]; print(1, flush=True); time.sleep(60)"],
-        stdout=subprocess.PIPE)
+        [
+            sys.executable,
+            "-c",
+            "import os, sys, time; kept = bytearray(os.urandom(1048576) * 32); "
+            "opened = [open('/dev/null') for i in range(40)]; print(1, flush=True); time.sleep(60)",
+        ],
+        stdout=subprocess.PIPE,
+    )
     try:
         child.stdout.readline()
         table = _process_table.first_look(MACHINE, frozenset())

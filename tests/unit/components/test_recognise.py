@@ -25,7 +25,13 @@ KNOWN = [
     # uvicorn
     (["/srv/venv/bin/python", "/srv/venv/bin/uvicorn", "app:app", "--workers", "4"], PYTHON, "uvicorn", "web", None),
     (["python3", "-m", "uvicorn", "app:app"], PYTHON, "uvicorn", "web", None),
-    (["python", "-c", "from multiprocessing.spawn import spawn_main; spawn_main(tracker_fd=5, pipe_handle=7)", "--multiprocessing-fork"], PYTHON, "other", "other", None),
+    (
+        ["python", "-c", "from multiprocessing.spawn import spawn_main; spawn_main(tracker_fd=5, pipe_handle=7)", "--multiprocessing-fork"],
+        PYTHON,
+        "other",
+        "other",
+        None,
+    ),
     # celery
     (["/srv/venv/bin/python", "/srv/venv/bin/celery", "-A", "shop", "worker", "-c", "4"], PYTHON, "celery", "worker", None),
     (["python", "-m", "celery", "worker", "-A", "shop"], PYTHON, "celery", "worker", None),
@@ -132,7 +138,8 @@ def test_a_titled_child_of_a_worker_is_no_worker() -> None:
 
 
 def test_a_spawned_child_belongs_to_its_parent() -> None:
-    spawned = recognise("python3", ["python3", "-c", "from multiprocessing.spawn import spawn_main; spawn_main(tracker_fd=5)", "--multiprocessing-fork"], PYTHON)
+    spawned = recognise("python3", ["python3", "-c", "from multiprocessing.spawn import spawn_main; spawn_main(tracker_fd=5)", "--multiprocessing-fork"],
+                        PYTHON)
     helper = recognise("python3", ["python3", "-c", "from multiprocessing.resource_tracker import main;main(4)"], PYTHON)
     assert (spawned.program, helper.program) == (SPAWNED, HELPER)
     master = in_tree(recognise("uvicorn", ["python3", "/srv/venv/bin/uvicorn", "app:app", "--workers", "2"], PYTHON), None)

@@ -147,7 +147,8 @@ def test_jobs_below_cron_are_jobs(tmp_path: pathlib.Path) -> None:
 
 def test_hostile_names_stay_text(tmp_path: pathlib.Path) -> None:
     host = Host(tmp_path)
-    host.process(500, 1, "x) R 1 (\x1b[2J", ["\x1b]0;owned\x07", "{{ lookup('pipe','id') }}", "postgres://u:geheim@h/d", "\u202e"], "/system.slice/a\\x1bb.service")
+    host.process(500, 1, "x) R 1 (\x1b[2J", ["\x1b]0;owned\x07", "{{ lookup('pipe','id') }}", "postgres://u:geheim@h/d", "\u202e"],
+                 "/system.slice/a\\x1bb.service")
     reading = _services.collect(Machine(str(tmp_path)), Options(window_s=1.0))
     text = json.dumps(reading.data)
     assert "geheim" not in text and "\\u001b" not in text and "\\u202e" not in text.replace("\\\\u202e", "")

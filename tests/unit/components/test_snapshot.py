@@ -64,10 +64,12 @@ def test_a_running_service_takes_what_its_unit_says() -> None:
 
 
 def test_units_of_no_known_component_are_not_added_and_programs_are() -> None:
-    joined = _snapshot.join([], {"units": {"other.service": record(settings=None)}, "programs": {"supervisor:jobs": record(manager="supervisor", state="stopped")}})
+    joined = _snapshot.join([],
+                            {"units": {"other.service": record(settings=None)}, "programs": {"supervisor:jobs": record(manager="supervisor", state="stopped")}})
     assert [(row["id"], row["name"], row["manager"]) for row in joined] == [("supervisor:jobs", "jobs", "supervisor")]
 
 
 def test_what_was_started_by_hand_gets_its_settings_by_its_main_process() -> None:
-    joined = _snapshot.join([service("process:gunicorn:10"), service("process:gunicorn:11", main_pid=11)], {"processes": {"10": {"settings": {"program": "gunicorn"}}}})
+    joined = _snapshot.join([service("process:gunicorn:10"), service("process:gunicorn:11", main_pid=11)],
+                            {"processes": {"10": {"settings": {"program": "gunicorn"}}}})
     assert [row["settings"] for row in joined] == [{"program": "gunicorn"}, None]

@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _proc
 
-STAT = b"4711 (%s) S 1 4711 4711 0 -1 %d 1 2 3 4 250 50 0 0 20 0 3 0 99000 1000000 2048 18446744073709551615 1 1 0 0 0 0 0 4096 17663 0 0 0 17 1 0 0 0 0 0\n"
+STAT = b"4711 (%s) S 1 4711 4711 0 -1 %d 1 2 3 4 250 50 11 7 20 0 3 0 99000 1000000 2048 18446744073709551615 1 1 0 0 0 0 0 4096 17663 0 0 0 17 1 0 0 0 0 0\n"
 
 
 @pytest.mark.parametrize("name", [b"python3", b"a) R 1 (b", b"((sd-pam))", b"\xff\x1b[0m", b""])
@@ -18,7 +18,7 @@ def test_stat_with_any_name(name: bytes) -> None:
     stat = _proc.stat(STAT % (name, 0x400100))
     assert (stat.pid, stat.name, stat.state, stat.ppid, stat.session) == (4711, name, "S", 1, 4711)
     assert (stat.user_ticks, stat.system_ticks, stat.threads, stat.start_ticks, stat.rss_pages, stat.kernel_thread) == (250, 50, 3, 99000, 2048, False)
-    assert _proc.ticks(STAT % (name, 0x400100)) == (300, 99000)
+    assert _proc.ticks(STAT % (name, 0x400100)) == (300, 18, 99000)
 
 
 def test_kernel_thread_and_broken_line() -> None:
