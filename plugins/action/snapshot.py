@@ -23,8 +23,12 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils import _documents,
 _MODULE = "oncall.pressure.snapshot"
 
 #: What ansible-core says when it could not become another user, on its several lines.
-_BECOME = re.compile(r"(?:missing|incorrect|timed? ?out waiting for|duplicate)[^\n]{0,80}(?:password|privilege escalation)|a password is required|not in the sudoers file|not allowed to execute"
-                     r"|sudo: (?:command )?not found|(?:doas|su|sudo):", re.IGNORECASE)
+_BECOME = re.compile(
+    r"(?:missing|incorrect|timed? ?out waiting for|duplicate)[^\n]{0,80}(?:password|privilege escalation)"
+    r"|a password is required|not in the sudoers file|not allowed to execute"
+    r"|sudo: (?:command )?not found|(?:doas|su|sudo):",
+    re.IGNORECASE,
+)
 
 
 class ActionModule(ActionBase):

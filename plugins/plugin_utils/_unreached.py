@@ -21,11 +21,13 @@ _CAUSES = (
     (r"Permission denied \(|Authentication failed|Invalid/incorrect password", "ssh refused the login", "check the user and the key"),
     (r"Could not resolve hostname|Name or service not known", "its name does not resolve", "check ansible_host"),
     (r"Connection refused", "nothing listens on its ssh port", "check ansible_host and ansible_port"),
-    (r"Connection timed out|timed out|Operation timed out|No route to host|unreachable", "it does not answer", "check the network, or try again with a longer -T"),
+    (r"Connection timed out|timed out|Operation timed out|No route to host|unreachable", "it does not answer",
+     "check the network, or try again with a longer -T"),
     (r"Connection (?:reset|closed)|Broken pipe|kex_exchange_identification|Shared connection to .* closed", "it dropped the connection",
      "it may be out of memory or processes; try its console"),
     (r"No space left on device", "its disk is full", "set ansible_remote_tmp=/dev/shm, or free some space"),
-    (r"Cannot allocate memory|MemoryError|[Ff]ork(?:: retry)?: |Resource temporarily unavailable", "it has no memory or processes left to run anything", "use its console"),
+    (r"Cannot allocate memory|MemoryError|[Ff]ork(?:: retry)?: |Resource temporarily unavailable", "it has no memory or processes left to run anything",
+     "use its console"),
     (r"Read-only file system", "its disk is read-only", "set ansible_remote_tmp=/dev/shm"),
 )
 
@@ -37,13 +39,19 @@ _BECOME_CAUSES = (
     (r"not found", "sudo is not installed"),
 )
 
-_NO_PYTHON = re.compile(r"(?:No such file or directory|not found|No python interpreters found|interpreter .{0,80} was not found|cannot execute|bad interpreter)", re.IGNORECASE)
+_NO_PYTHON = re.compile(
+    r"(?:No such file or directory|not found|No python interpreters found|interpreter .{0,80} was not found|cannot execute|bad interpreter)", re.IGNORECASE
+)
 
 _OLD_PYTHON = re.compile(
-    r"requires a minimum of Python|future feature annotations is not defined|SyntaxError: invalid syntax|from __future__ imports|No module named ['\"]?(?:importlib|ansible)", re.IGNORECASE)
+    r"requires a minimum of Python|future feature annotations is not defined|SyntaxError: invalid syntax|from __future__ imports"
+    r"|No module named ['\"]?(?:importlib|ansible)", re.IGNORECASE)
 
 #: Where to look for a Python beside the one that was used.
-_PLACES = "/usr/bin/python3 /usr/bin/python3.[0-9] /usr/bin/python3.[0-9][0-9] /usr/local/bin/python3 /usr/local/bin/python3.[0-9][0-9] /usr/libexec/platform-python"
+_PLACES = (
+    "/usr/bin/python3 /usr/bin/python3.[0-9] /usr/bin/python3.[0-9][0-9] "
+    "/usr/local/bin/python3 /usr/local/bin/python3.[0-9][0-9] /usr/libexec/platform-python"
+)
 
 
 def explain(result: t.Mapping[str, t.Any]) -> str:
@@ -72,8 +80,8 @@ def list_pythons(used: str) -> str:
     """A shell command that prints a line ``PATH VERSION`` for each Python of a host, first the one that was used."""
     first = shlex.quote(used) if re.match(r"[A-Za-z0-9_./+-]{1,200}\Z", used) else ""
     return (
-        "for p in %s %s; do p=$(command -v \"$p\") && [ -x \"$p\" ] && v=$(\"$p\" -c 'import sys; print(\".\".join(map(str, sys.version_info[:3])))' 2>/dev/null) "
-        "&& echo \"$p $v\"; done" % (first, _PLACES)
+        'for p in %s %s; do p=$(command -v "$p") && [ -x "$p" ] && v=$("$p" -c \'import sys; print(".".join(map(str, sys.version_info[:3])))\' 2>/dev/null) '
+        '&& echo "$p $v"; done' % (first, _PLACES)
     )
 
 

@@ -16,8 +16,18 @@ import paired
 
 #: What an operator's playbook would run to see the same: the commands of the runbooks, a task each.
 TASKS = [
-    "ps aux --sort=-%cpu", "ps aux --sort=-%mem", "uptime", "free -b", "cat /proc/vmstat", "cat /proc/diskstats", "cat /proc/net/sockstat", "dmesg --raw",
-    "systemctl show --property=Id,ActiveState,NRestarts,ExecStart *.service", "cat /etc/nginx/nginx.conf", "tail -n 200 /var/log/nginx/access.log", "cat /proc/pressure/memory",
+    "ps aux --sort=-%cpu",
+    "ps aux --sort=-%mem",
+    "uptime",
+    "free -b",
+    "cat /proc/vmstat",
+    "cat /proc/diskstats",
+    "cat /proc/net/sockstat",
+    "dmesg --raw",
+    "systemctl show --property=Id,ActiveState,NRestarts,ExecStart *.service",
+    "cat /etc/nginx/nginx.conf",
+    "tail -n 200 /var/log/nginx/access.log",
+    "cat /proc/pressure/memory",
 ]
 
 EMPTY = """#!/usr/bin/python
@@ -57,7 +67,8 @@ def main() -> None:
                        ANSIBLE_LIBRARY=str(folder / "library"), LC_ALL="C.UTF-8", ANSIBLE_FORKS="25")
 
     def ansible(book: str, hosts: str) -> paired.t.Callable[[], object]:
-        argv = [str(Path(sys.executable).parent / "ansible-playbook"), book, "-i", hosts, "-e", "pressure_window=%s" % WINDOW_S, "-e", "pressure_report_dir=%s" % (folder / "reports")]
+        argv = [str(Path(sys.executable).parent / "ansible-playbook"), book, "-i", hosts, "-e", "pressure_window=%s" % WINDOW_S, "-e",
+                "pressure_report_dir=%s" % (folder / "reports")]
         return lambda: subprocess.run(argv, env=environment, stdout=subprocess.DEVNULL, check=True)
 
     diagnose = str(paired.ROOT / "playbooks" / "diagnose.yml")

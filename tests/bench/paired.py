@@ -49,7 +49,8 @@ def ratio(ours: t.Callable[[], object], theirs: t.Callable[[], object], pairs: i
     for dummy in range(pairs):
         a.append(max(of(used(ours)) - less_s, 0.0))
         b.append(of(used(theirs)))
-    return {"ratio": round(statistics.median(x / y for x, y in zip(a, b)), 3), "ours_s": round(statistics.median(a), 4), "theirs_s": round(statistics.median(b), 4), "pairs": pairs}
+    return {"ratio": round(statistics.median(x / y for x, y in zip(a, b)), 3), "ours_s": round(statistics.median(a), 4),
+            "theirs_s": round(statistics.median(b), 4), "pairs": pairs}
 
 
 def write(name: str, rows: t.Sequence[dict[str, t.Any]]) -> None:
@@ -57,7 +58,8 @@ def write(name: str, rows: t.Sequence[dict[str, t.Any]]) -> None:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=str(ROOT), stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
     for row in rows:
         row["met"] = row["value"] <= row["goal"] if row.get("at_most", True) else row["value"] >= row["goal"]
-        print("%-62s %10s  goal %s %-8s %s" % (row["what"], row["value"], "<=" if row.get("at_most", True) else ">=", row["goal"], "met" if row["met"] else "MISSED"), flush=True)
+        print("%-62s %10s  goal %s %-8s %s" % (row["what"], row["value"], "<=" if row.get("at_most", True) else ">=", row["goal"],
+                                               "met" if row["met"] else "MISSED"), flush=True)
     folder = ROOT / "docs" / "results"
     folder.mkdir(parents=True, exist_ok=True)
     document = {"commit": commit, "cpus": os.cpu_count(), "load_before": os.getloadavg()[0], "rows": list(rows)}

@@ -76,7 +76,11 @@ def main() -> None:
         time.sleep(1.0)
         rows = [
             {"what": "every process and its service, 3,000 of them: CPU against ps aux", "value": compare(ours, "everything", ["ps", "aux"], 9), "goal": 1.5},
-            {"what": "CPU of every process over a second: CPU against top -b -n2 -d1", "value": compare(ours, "twice", ["top", "-b", "-n2", "-d1"], 7), "goal": 0.6},
+            {
+                "what": "CPU of every process over a second: CPU against top -b -n2 -d1",
+                "value": compare(ours, "twice", ["top", "-b", "-n2", "-d1"], 7),
+                "goal": 0.6,
+            },
             {"what": "PSS, seconds of CPU in all", "value": round(max(ours("pss") for dummy in range(5)), 3), "goal": 0.2},
         ]
     finally:

@@ -201,7 +201,7 @@ def _child(collector: Collector, machine: Machine, options: Options, writer: int
         reading = denied(clean("%s: %s" % (problem.strerror, problem.filename)))
     except MemoryError:
         reading = error("it needed more memory than it may have")
-    except Exception as problem:  # pylint: disable=broad-except
+    except Exception as problem:
         # A collector fails alone: whatever it met becomes its reason.
         trace = problem.__traceback__
         while trace is not None and trace.tb_next is not None:

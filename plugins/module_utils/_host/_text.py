@@ -27,7 +27,10 @@ _UNSAFE = re.compile(
 
 REDACTED = "REDACTED"
 
-_SECRET_WORD = r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[-_.]?key|apikey|access[-_.]?key|private[-_.]?key|auth(?!or)|credentials?|cookie|session(?:id)?|dsn|signature|sig)"
+_SECRET_WORD = (
+    r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[-_.]?key|apikey|access[-_.]?key|private[-_.]?key"
+    r"|auth(?!or)|credentials?|cookie|session(?:id)?|dsn|signature|sig)"
+)
 
 # Each pattern keeps what names the secret (group "keep") and drops the secret itself.
 _SECRETS = (

@@ -49,7 +49,10 @@ def test_what_is_no_secret_stays(text: str) -> None:
 def test_no_control_format_or_surrogate_character_is_left() -> None:
     everything = "".join(map(chr, range(0x3000))) + "\ufeff\ud800\U000e0041\u202e\x9b31m"
     found = "".join(_text.clean(everything[start: start + 100], 4096) for start in range(0, len(everything), 100))
-    bad = [hex(ord(sign)) for sign in found if unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") or (unicodedata.category(sign) == "Cf" and sign not in _ALLOWED)]
+    bad = [
+        hex(ord(sign)) for sign in found
+        if unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") or (unicodedata.category(sign) == "Cf" and sign not in _ALLOWED)
+    ]
     assert bad == []
     assert "\\x1b" in found and "\\u202e" in found
 

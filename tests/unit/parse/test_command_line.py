@@ -14,11 +14,13 @@ from ansible_collections.oncall.pressure.plugins.module_utils._parse._command_li
 
 LINES: list[tuple[str, str, dict[str, t.Any]]] = [
     # units
-    ("systemd", "ExecStart=@-/usr/bin/gunicorn gunicorn -w=4 --max-requests-j 5 --work 3 app:app", {"program": "gunicorn", "workers": 4, "max_requests_jitter": 5}),
+    ("systemd", "ExecStart=@-/usr/bin/gunicorn gunicorn -w=4 --max-requests-j 5 --work 3 app:app",
+     {"program": "gunicorn", "workers": 4, "max_requests_jitter": 5}),
     ("systemd", "ExecStart=/usr/bin/gunicorn -w 4 \\\n# a comment\n  --threads 2 app:app", {"program": "gunicorn", "workers": 4, "threads": 2}),
     ("systemd", "ExecStart=!!+/srv/v/bin/gunicorn -t60 app:app", {"program": "gunicorn", "timeout": 60}),
     (
-        "systemd", "ExecStart=/bin/sh -c '${CELERY_BIN} -A $CELERY_APP multi start $CELERYD_NODES \\\n  --pidfile=${PID} --loglevel=\"${LEVEL}\" $CELERYD_OPTS'",
+        "systemd", "ExecStart=/bin/sh -c '${CELERY_BIN} -A $CELERY_APP multi start $CELERYD_NODES \\\n"
+        "  --pidfile=${PID} --loglevel=\"${LEVEL}\" $CELERYD_OPTS'",
         {"program": "celery", "subcommand": "multi", "opaque_args": ["$CELERYD_NODES", "$CELERYD_OPTS"]},
     ),
     (
@@ -32,7 +34,8 @@ LINES: list[tuple[str, str, dict[str, t.Any]]] = [
     ),
     ("systemd", "ExecStart=/v/bin/rq worker-pool -n 4 high low", {"program": "rq", "subcommand": "worker-pool", "workers": 4, "queues": ["high", "low"]}),
     # scripts
-    ("shell", "exec gunicorn -w $(nproc) -b 0.0.0.0:${PORT:-80} -b unix:/x app", {"program": "gunicorn", "workers": "unresolved:$(nproc)", "bind": "unresolved:PORT"}),
+    ("shell", "exec gunicorn -w $(nproc) -b 0.0.0.0:${PORT:-80} -b unix:/x app",
+     {"program": "gunicorn", "workers": "unresolved:$(nproc)", "bind": "unresolved:PORT"}),
     ("shell", "su - www -s /bin/bash -c 'cd /x && source venv/bin/activate && exec gunicorn -w 3 app:app'", {"program": "gunicorn", "workers": 3}),
     ("shell", "sudo -u www -E FOO=1 /v/bin/celery -A x worker -Ofair -Bc4 > /dev/null 2>&1 &", {"program": "celery", "subcommand": "worker", "workers": 4}),
     ("shell", "if [ -f x ]; then celery -A x worker -c 2; fi", {"program": "celery", "subcommand": "worker", "workers": 2}),
@@ -55,23 +58,39 @@ LINES: list[tuple[str, str, dict[str, t.Any]]] = [
     ("shell", "gunicorn --proxy-protocol -w 2 app", {"program": "gunicorn", "workers": 2}),
     ("shell", "rq worker --url $REDIS_URL --with-scheduler high default", {"program": "rq", "subcommand": "worker", "queues": ["high", "default"]}),
     ("shell", "celery --app <PROJECT> worker -c <N>", {"program": "celery", "subcommand": "worker", "workers": "unresolved:N"}),
-    ("procfile", "worker: python -m celery --app x.y worker -Q a,b, -c ${C:-2}", {"program": "celery", "subcommand": "worker", "queues": ["a", "b"], "workers": "unresolved:C"}),
+    ("procfile", "worker: python -m celery --app x.y worker -Q a,b, -c ${C:-2}",
+     {"program": "celery", "subcommand": "worker", "queues": ["a", "b"], "workers": "unresolved:C"}),
     # supervisor
-    ("supervisor", "command=gunicorn app -w %(ENV_W)s -b :%(ENV_PORT)s ; the web", {"program": "gunicorn", "workers": "unresolved:W", "bind": "unresolved:PORT"}),
+    ("supervisor", "command=gunicorn app -w %(ENV_W)s -b :%(ENV_PORT)s ; the web",
+     {"program": "gunicorn", "workers": "unresolved:W", "bind": "unresolved:PORT"}),
     ("supervisor", "command=/bin/bash -c 'source /x/activate; exec rq worker high low'", {"program": "rq", "subcommand": "worker", "queues": ["high", "low"]}),
     # compose
-    ("compose", "    command:\n      - celery\n      - -A\n      - app\n      - worker\n      - --concurrency=4 # x\n", {"program": "celery", "subcommand": "worker", "workers": 4}),
+    ("compose", "    command:\n      - celery\n      - -A\n      - app\n      - worker\n      - --concurrency=4 # x\n",
+     {"program": "celery", "subcommand": "worker", "workers": 4}),
     ("compose", "    command: [\"sh\", \"-c\", \"exec gunicorn -w $${W} app\"]", {"program": "gunicorn", "workers": "unresolved:W"}),
-    ("compose", "    command:\n      - sh\n      - -c\n      - |\n        python manage.py migrate\n        gunicorn -w 5 app\n", {"program": "gunicorn", "workers": 5}),
-    ("compose", "    command: >-\n      sh -c \"python manage.py migrate &&\n             gunicorn -w 5\n             app\"\n", {"program": "gunicorn", "workers": 5}),
+    ("compose", "    command:\n      - sh\n      - -c\n      - |\n        python manage.py migrate\n        gunicorn -w 5 app\n",
+     {"program": "gunicorn", "workers": 5}),
+    ("compose", "    command: >-\n      sh -c \"python manage.py migrate &&\n             gunicorn -w 5\n             app\"\n",
+     {"program": "gunicorn", "workers": 5}),
     ("compose", "    command: |\n      sh -c \"python x\n      gunicorn -w 4 app\"", {"program": "gunicorn", "workers": 4}),
     ("compose", "    command: bash -c \"\n      sleep 1 &&\n      gunicorn -w 4\n      app\"", {"program": "gunicorn", "workers": 4}),
     ("compose", "    command: \"celery -A x worker -n \\\"w@%h\\\" -c 4\"", {"program": "celery", "subcommand": "worker", "workers": 4}),
 ]
 
 NOT_STARTED = [
-    "pip install gunicorn", "grep gunicorn x", "tail -f celery.log", "exec \"$@\"", "systemctl restart gunicorn", "docker restart gunicorn", "echo celery worker",
-    "vim celery.py", "python manage.py send_celery_mail", "exporter --service gunicorn", "honcho start", "rq info", "",
+    "pip install gunicorn",
+    "grep gunicorn x",
+    "tail -f celery.log",
+    'exec "$@"',
+    "systemctl restart gunicorn",
+    "docker restart gunicorn",
+    "echo celery worker",
+    "vim celery.py",
+    "python manage.py send_celery_mail",
+    "exporter --service gunicorn",
+    "honcho start",
+    "rq info",
+    "",
 ]
 
 

@@ -34,7 +34,8 @@ def test_the_cause_is_named_with_what_to_do(text: str, meaning: str) -> None:
 
 
 def test_what_is_not_known_is_quoted_harmlessly() -> None:
-    line = _unreached.explain({"msg": "MODULE FAILURE: See stdout/stderr for the exact error", "module_stderr": "\x1b[31mstrange {{ x }} password=geheim\nmore"})
+    line = _unreached.explain({"msg": "MODULE FAILURE: See stdout/stderr for the exact error",
+                               "module_stderr": "\x1b[31mstrange {{ x }} password=geheim\nmore"})
     assert line.startswith("the measurement failed: ") and "strange {{ x }}" in line
     assert "\x1b" not in line and "geheim" not in line
 
@@ -54,7 +55,9 @@ def test_trouble_with_python_is_recognised(result: dict[str, t.Any]) -> None:
     assert _unreached.is_python(result)
 
 
-@pytest.mark.parametrize("result", [{"unreachable": True, "msg": "Could not resolve hostname: not found"}, {"rc": 1, "msg": "Missing sudo password"}, {"rc": 137}])
+@pytest.mark.parametrize(
+    "result", [{"unreachable": True, "msg": "Could not resolve hostname: not found"}, {"rc": 1, "msg": "Missing sudo password"}, {"rc": 137}]
+)
 def test_other_trouble_is_not_pythons(result: dict[str, t.Any]) -> None:
     assert not _unreached.is_python(result)
 
