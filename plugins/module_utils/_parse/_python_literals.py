@@ -68,13 +68,13 @@ def _computed(target: ast.expr, found: dict[str, Literal]) -> None:
             found[node.id] = Literal(COMPUTED, node.lineno)
 
 
-def _value(node: ast.expr, found: t.Mapping[str, Literal]) -> t.Any:
+def _value(node: ast.expr, found: t.Mapping[str, Literal], depth: int = 0) -> t.Any:
     """A plain value: a literal, a name that was set to one, or sums and products of numbers."""
     if isinstance(node, ast.Name):
         known = found.get(node.id)
         return known.value if known is not None else COMPUTED
-    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv)):
-        return _sum(node.op, _value(node.left, found), _value(node.right, found))
+    if isinstance(node, ast.BinOp) and depth < 20 and isinstance(node.op, (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv)):
+        return _sum(node.op, _value(node.left, found, depth + 1), _value(node.right, found, depth + 1))
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
