@@ -25,8 +25,9 @@ from ansible_collections.oncall.pressure.plugins.module_utils._parse._traffic im
 BYTES_LIMIT = 67108864
 SECONDS_LIMIT = 3.0
 
-#: Where the window holds more than this, details are taken from a share of it.
-DETAIL_BYTES = 6291456
+#: Where the window holds more than the first, details are taken from a share of it that is about the second.
+DETAIL_WHOLE_BYTES = 4194304
+DETAIL_BYTES = 2097152
 
 #: The time before the window that its rate is held against.
 BEFORE_S = 3600.0
@@ -199,7 +200,8 @@ def _read(machine: Machine, found: _Found, window: _access_log.Window, budget: _
     size = 0
     for source in sources:
         size += _size(machine, source, window)
-    tally = Tally(-(-min(size, budget.left) // DETAIL_BYTES))
+    size = min(size, budget.left)
+    tally = Tally(1 if size <= DETAIL_WHOLE_BYTES else -(-size // DETAIL_BYTES))
     coverages = []
     for source in sources:
         coverage = _read_source(machine, source, window, budget, tally, found.rows)
