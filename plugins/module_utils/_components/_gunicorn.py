@@ -100,7 +100,7 @@ def _configuration(launch: Launch, arguments: Launch | None, machine: Machine) -
         setting = source.command.settings.get("config") if source is not None else None
         if setting is None or source is None:
             continue
-        where = source.origins.get(setting.index, source.origin).where
+        where = source.origins.get(setting.word, source.origin).where
         if setting.unresolved:
             return _File("", None, where, "the configuration file is unresolved: " + ",".join(setting.unresolved))
         return _named(launch, setting.text, where, machine)

@@ -170,7 +170,7 @@ def _matching(machine: Machine, top: str, pattern: str, here: str) -> list[str]:
 def _program(machine: Machine, program: _supervisor_conf.Program, inherited: t.Mapping[str, Variable], top: str) -> dict[str, t.Any] | None:
     where = "%s:%d" % (program.path, program.command.line)
     values = {"ENV_" + name: variable.value for name, variable in inherited.items()}
-    values.update(program_name=program.name, group_name=program.name, process_num="0", numprocs=str(program.count), here=program.path.rpartition("/")[0])
+    values.update(program_name=program.name, group_name=program.name, process_num="0", numprocs=str(program.copies), here=program.path.rpartition("/")[0])
     command = _command_line.parse(_supervisor_conf.expanded(program.command.text, values), "supervisor")
     if isinstance(command, _command_line.Refused):
         return None
@@ -182,6 +182,6 @@ def _program(machine: Machine, program: _supervisor_conf.Program, inherited: t.M
     found = _settings.resolved(command, Origin("supervisor", where), variables, directory, top)
     component, role = _all.identity(found.command)
     return {
-        "manager": "supervisor", "name": program.name, "component": component, "role": role, "count": program.count, "autostart": program.autostart,
+        "manager": "supervisor", "name": program.name, "component": component, "role": role, "count": program.copies, "autostart": program.autostart,
         "settings": _all.settings(found, machine),
     }

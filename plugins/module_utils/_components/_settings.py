@@ -90,7 +90,7 @@ def on_command_line(launch: Launch, name: str) -> Row | None:
     setting = launch.command.settings.get(_IN_COMMAND.get(name, name))
     if setting is None:
         return None
-    origin = launch.origins.get(setting.index, launch.origin)
+    origin = launch.origins.get(setting.word, launch.origin)
     if setting.unresolved:
         return row(None, origin.layer, origin.where, "unresolved: " + ",".join(setting.unresolved))
     return checked(name, setting.value, origin)

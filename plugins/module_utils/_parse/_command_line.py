@@ -42,7 +42,7 @@ class Setting(t.NamedTuple):
     that holds it, the text of it there, and the names of the variables that it depends on."""
 
     value: t.Any
-    index: int
+    word: int
     text: str
     unresolved: tuple[str, ...]
 
@@ -448,13 +448,13 @@ def _settings(scope: _Scope, program: str, found: list[options.Found]) -> dict[s
         if option.setting in ("bind", "env") and before is not None and program in ("gunicorn", "hypercorn"):
             joined = before.text + "," + setting.text
             unresolved = before.unresolved + tuple(name for name in setting.unresolved if name not in before.unresolved)
-            setting = Setting(None if unresolved else joined, setting.index, joined, unresolved)
+            setting = Setting(None if unresolved else joined, setting.word, joined, unresolved)
         settings[option.setting] = setting
     return settings
 
 
 def _setting(scope: _Scope, option: options.Found) -> Setting:
-    index = scope.items[option.index]
+    index = scope.items[option.holder]
     if option.value is None:
         return Setting(True, index, "", ())
     text = _shell_words.plain(option.value)
@@ -478,4 +478,4 @@ def _bind(settings: dict[str, Setting]) -> Setting | None:
     given = [setting for setting in (host, port) if setting is not None]
     unresolved = tuple(dict.fromkeys(name for setting in given for name in setting.unresolved))
     text = (host.text if host else "") + (":" + port.text if port else "")
-    return Setting(None if unresolved else text, given[0].index, text, unresolved)
+    return Setting(None if unresolved else text, given[0].word, text, unresolved)

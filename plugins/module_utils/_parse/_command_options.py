@@ -30,7 +30,7 @@ class Found(t.NamedTuple):
 
     setting: str
     value: str | None
-    index: int
+    holder: int
     option: int
 
 

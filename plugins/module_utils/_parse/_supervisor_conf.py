@@ -30,7 +30,7 @@ class Program(t.NamedTuple):
     command: Value
     directory: str | None
     environment: dict[str, Value]
-    count: int
+    copies: int
     autostart: bool
 
 

@@ -130,7 +130,7 @@ def test_a_setting_keeps_its_place_in_the_text(kind: str, raw: str) -> None:
     found = parse(raw, kind)
     assert isinstance(found, Command)
     setting = found.settings["workers"]
-    word = found.words[setting.index]
+    word = found.words[setting.word]
     assert setting.value == 12
     changed = raw[: word.start] + raw[word.start: word.end].replace("12", "7") + raw[word.end:]
     again = parse(changed, kind)

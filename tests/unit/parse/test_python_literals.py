@@ -55,7 +55,13 @@ def test_nothing_is_run(tmp_path: object) -> None:
     assert not os.path.exists(marker)
 
 
-@pytest.mark.parametrize("text", ["workers = (", "print 'x'", "\0", "(" * 10000, "x = " + "-" * 100000 + "1", "workers = 9" + "**9" * 5, "x = " + "1+" * 30000 + "1"])
+HOSTILE = [
+    "workers = (", "print 'x'", "\0", "(" * 10000, "x = " + "-" * 100000 + "1", "workers = 9" + "**9" * 5,
+    "x = " + "1+" * 30000 + "1",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_files(text: str) -> None:
     try:
         found = literals.assignments(text)

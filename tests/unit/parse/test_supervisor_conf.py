@@ -38,10 +38,10 @@ directory=/x
 def test_programs() -> None:
     parsed = conf.sections(TEXT)
     web, beat = conf.programs("/etc/s.conf", parsed)
-    assert (web.name, web.command.line, web.count, web.directory, web.autostart) == ("web", 9, 2, "/srv/%(program_name)s", True)
+    assert (web.name, web.command.line, web.copies, web.directory, web.autostart) == ("web", 9, 2, "/srv/%(program_name)s", True)
     assert web.command.text.split() == ["/v/bin/gunicorn", "app:app", "--workers", "3"]
     assert {name: value.text for name, value in web.environment.items()} == {"A": "1,2", "B": "x", "C": "%(ENV_HOME)s"}
-    assert (beat.name, beat.autostart, beat.count) == ("beat", False, 1)
+    assert (beat.name, beat.autostart, beat.copies) == ("beat", False, 1)
     assert conf.included(parsed) == ["conf.d/*.conf", "/etc/more/*.ini"]
     assert conf.included({}) == []
 
