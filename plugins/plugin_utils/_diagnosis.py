@@ -57,10 +57,18 @@ def _host(snapshot: Loaded, rules: t.Mapping[str, Rule], thresholds: t.Callable[
         return silent(text(snapshot.document, "unreached") or "no reason was given")
     limits = thresholds(snapshot.host)
     try:
-        return judge(snapshot.document, rules, limits)
+        return _with_loss(judge(snapshot.document, rules, limits), text(snapshot.document, "lost"))
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError, ZeroDivisionError, RecursionError) as problem:
         # A host can send anything; what the rules cannot digest is that host's line and not the end of the run.
         return silent("its snapshot is malformed (%s: %s)" % (type(problem).__name__, problem))
+
+
+def _with_loss(row: dict[str, t.Any], lost: str | None) -> dict[str, t.Any]:
+    """The row of a host that was measured with less than was asked for (no privileges): said first wherever something is missing."""
+    if lost is not None:
+        row["missing"] = [lost, *row["missing"]]
+        row["reason"] = "; ".join(part for part in (lost, row["reason"]) if part)
+    return row
 
 
 def exit_status(diagnosis: t.Mapping[str, t.Any], fail_on: t.Collection[str] = ()) -> int:
