@@ -19,7 +19,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host._collect imp
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _access_log, _addresses, _log_format, _nginx_config
-from ansible_collections.oncall.pressure.plugins.module_utils._parse._traffic import Tally, classes
+from ansible_collections.oncall.pressure.plugins.module_utils._parse._traffic import Tally
 
 #: What reading logs may cost.
 BYTES_LIMIT = 67108864
@@ -266,7 +266,7 @@ def _read_source(
     if reasons:
         row["status"], row["reason"] = "partial", clean("; ".join(reasons))
     elif tally.detail_every > 1:
-        row["reason"] = "bytes, pairs and times by client and path are estimated from every %d. block" % tally.detail_every
+        row["reason"] = "statuses, bytes, pairs and times are estimated from every %d. block" % tally.detail_every
     rows.append(row)
     counted = [result for result in results if result.before_requests is not None]
     return _Coverage(
@@ -319,7 +319,7 @@ def _document(running: t.Sequence[Master], found: _Found, options: Options, tall
     data.update({
         "covered_s": round(covered, 3), "requests": tally.requests, "per_s": round(tally.requests / covered, 3), "before": _before(coverages),
         "clients": tally.top_clients(options.top, covered), "paths": tally.top_paths(options.top), "pairs": tally.top_pairs(5),
-        "status": classes(tally.status), "bytes": tally.bytes, "slow": tally.slow(), "distinct_clients": tally.clients.distinct,
+        "status": tally.status(), "bytes": tally.bytes, "slow": tally.slow(), "distinct_clients": tally.clients.distinct,
         "error_bound": tally.error_bound(),
     })
     if data["before"] and data["before"]["per_s"]:

@@ -33,7 +33,7 @@ _ROLES = {
 }
 
 #: Fields that are always counted; the others are read where details are.
-_COLUMNS = ("client", "path", "status")
+_COLUMNS = ("client", "path")
 
 # Values that never hold a blank, whatever a client sends.
 _WORDS = frozenset((
@@ -43,6 +43,9 @@ _WORDS = frozenset((
     "ssl_protocol", "ssl_cipher", "ssl_session_reused", "hostname", "nginx_version", "request_completion", "https", "upstream_cache_status",
     "sent_http_location", "request_uri", "content_length",
 ))
+
+# nginx writes it with three digits, whatever it is.
+_STATUS = b"[0-9]{3}"
 
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z0-9_]+)\}|([A-Za-z0-9_]+))")
 
@@ -138,7 +141,8 @@ def _split(text: str) -> list[_Part]:
 
 def _pattern(parts: t.Sequence[_Part], wanted: t.Sequence[str], strict: bool, json_escape: bool) -> LinePattern:
     """The pattern as far as the last wanted field and what ends it; the rest of a line does not matter."""
-    last = max([number for number, part in enumerate(parts) if part.role in wanted], default=-1)
+    # the status is looked at even where it is not taken: what has none there is not a line of this format
+    last = max([number for number, part in enumerate(parts) if part.role in wanted or part.role == "status" and wanted != ("time",)], default=-1)
     pieces = [b"\n"]
     columns: dict[str, int] = {}
     # every text that ends at the first place where the rest matches multiplies the ways to try: one is enough
@@ -154,6 +158,8 @@ def _pattern(parts: t.Sequence[_Part], wanted: t.Sequence[str], strict: bool, js
         following = parts[number + 1].literal if number + 1 < len(parts) else "\n"
         if part.literal:
             pieces.append(re.escape(part.literal.encode()))
+        elif part.role == "status" and "status" not in wanted:
+            pieces.append(_STATUS)
         elif part.role in wanted:
             columns[part.role] = len(columns)
             pieces.append(_field(part, following, strict, json_escape))
@@ -177,7 +183,7 @@ def _skip(parts: t.Sequence[_Part], number: int, wanted: t.Sequence[str]) -> int
     seen = False
     for place in range(number, len(parts)):
         part = parts[place]
-        if part.variable and part.role in wanted:
+        if part.variable and (part.role in wanted or part.role == "status"):
             return 0
         seen = seen or bool(part.variable)
         if '"' in part.literal:
@@ -206,6 +212,8 @@ def _field(part: _Part, following: str, strict: bool, json_escape: bool) -> byte
     if part.variable == "time_local":
         # a fixed length needs no look at each character
         return b"([0-9]" + (b"[^\n]{25}" if strict else b".{25}") + b")"
+    if part.role == "status":
+        return b"(" + _STATUS + b")"
     if part.role == "size":
         return b"([0-9-]+)"
     if part.role == "client":

