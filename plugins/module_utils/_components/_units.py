@@ -34,6 +34,7 @@ _TIME_LIMIT_S = 4.0
 #: a unit whose command holds none of these starts none of the programs whose settings we read
 _WORTH = re.compile(r"u[nv]icorn|hypercorn|celery|rq|flower|manage|python|sh\b|\$|run|env")
 
+
 def collect(machine: Machine, options: Options) -> Reading:
     """``{"units": {ID: row}, "programs": {"supervisor:NAME": row}, "processes": {PID: row}}``.
 

@@ -200,5 +200,3 @@ def _one_or_many(items: list[Word]) -> list[Word]:
         only = items[0]
         return [word._replace(start=only.start, end=only.end) for word in _shell_words.split(only.text, SHELL)]
     return items
-
-

@@ -44,8 +44,10 @@ _WRAPPERS: dict[str, Wrapper] = {
     "chroot": _wrapper("", 1), "with-contenv": _wrapper(), "tini": _wrapper("-p -e"), "docker-init": _wrapper(),
     "dumb-init": _wrapper("-r --rewrite"), "catatonit": _wrapper(), "my_init": _wrapper(),
     "newrelic-admin": _wrapper("", 0, "run-program run-python"), "ddtrace-run": _wrapper(),
-    "opentelemetry-instrument": _wrapper("--exporter_otlp_endpoint --service_name --traces_exporter --metrics_exporter --logs_exporter "
-                                        "--exporter_otlp_protocol --resource_attributes"),
+    "opentelemetry-instrument": _wrapper(
+        "--exporter_otlp_endpoint --service_name --traces_exporter --metrics_exporter --logs_exporter "
+        "--exporter_otlp_protocol --resource_attributes"
+    ),
     "poetry": _RUN, "pipenv": _RUN, "uv": _RUN, "pdm": _RUN, "rye": _RUN, "dotenv": _RUN, "doppler": _RUN, "op": _RUN, "infisical": _RUN,
     "pixi": _RUN, "pyenv": _wrapper("", 0, "exec"), "hatch": _RUN,
     "coverage": _wrapper("--rcfile --source --omit --include --context --data-file", 0, "run"),

@@ -117,5 +117,3 @@ def configuration(argv: t.Sequence[str]) -> str | None:
         if re.match(r"-c.", word):
             return word[2:]
     return None
-
-
