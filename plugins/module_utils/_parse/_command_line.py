@@ -303,11 +303,20 @@ def _anywhere(scope: _Scope, start: int) -> Command | None:
             found = _program(scope, name, position)
             if found is not None and _convincing(scope, found, position):
                 return found
-        if position > start and _command_wrappers.is_shell(name):
-            inner = _inner_text(name, scope.texts, position)
-            if inner is not None:
-                return _nested(scope, inner)
+        inner = _inner_text(name, scope.texts, position) if _command_wrappers.is_shell(name) else text if " " in text.strip() else None
+        if inner is not None:
+            found = _inner_program(scope, inner)
+            if found is not None:
+                return found
     return None
+
+
+def _inner_program(scope: _Scope, inner: str) -> Command | None:
+    """A program in a text that may be a command; it need not be one."""
+    try:
+        return _nested(scope, inner)
+    except Unsplittable:
+        return None
 
 
 def _convincing(scope: _Scope, found: Command, position: int) -> bool:
@@ -399,21 +408,24 @@ def _with_queues(command: Command, scope: _Scope, start: int, table: options.Tab
 
 
 def _celery(scope: _Scope, position: int) -> Command | None:
-    """celery's command; the options before its subcommand count too, and old releases take all of them after it."""
-    before = options.read(scope.texts, options.CELERY, position + 1, first_positional_ends=True)
+    """celery's command; the options before its subcommand count too: its own, and in old releases the subcommand's as well."""
+    before = options.read(scope.texts, options.CELERY_WORKER, position + 1, first_positional_ends=True)
     opaque: list[str] = []
     start = position + 1
     while before.positional and not scope.literal and _shell_words.is_variable(before.positional[0][1]):
         # a variable before the subcommand: options may hide in it
         opaque.append(_shell_words.plain(before.positional[0][1]))
         start = before.positional[0][0] + 1
-        later = options.read(scope.texts, options.CELERY, start, first_positional_ends=True)
+        later = options.read(scope.texts, options.CELERY_WORKER, start, first_positional_ends=True)
         before = options.Arguments(before.options + later.options, later.positional)
     command = before.positional[0][1] if before.positional else None
     if command is None:
         return _command(scope, "celery", None, position, before.options, opaque)
     found = _celery_worker(scope, command, position, before.positional[0][0] + 1)
-    settings = dict(_settings(scope, "celery", before.options), **found.settings)
+    ahead = _settings(scope, "celery", before.options)
+    if command not in ("worker", "multi"):
+        ahead = {name: setting for name, setting in ahead.items() if name in options.CELERY.sets.values()}
+    settings = dict(ahead, **found.settings)
     return found._replace(settings=settings, opaque=tuple(opaque) + found.opaque)
 
 

@@ -31,7 +31,8 @@ _VARIABLE = re.compile(
     r"|\{\{(?P<jinja>[^{}]{1,1000})\}\}|<%[=-]*\s*(?P<erb>[^%]{0,500}?)\s*-?%>|\{%[^%]{0,500}%\}"
     r"|__(?P<dunder>[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)__|<(?P<angle>[A-Za-z_][\w.-]*)>"
 )
-_CONTROL_ENDS = re.compile(r"^(?:\{%[^%]{0,500}%\}|<%(?!=)[^%]{0,500}%>){1,8}|(?:\{%[^%]{0,500}%\}|<%(?!=)[^%]{0,500}%>){1,8}$")
+_CONTROL = r"(?:\{%[^%]{0,500}%\}|<%(?!=)[^%]{0,500}%>|\{#[^#]{0,500}#\}){1,8}"
+_CONTROL_ENDS = re.compile("^" + _CONTROL + "|" + _CONTROL + "$")
 _EXPRESSION = re.compile(r"@?[A-Za-z_.][\w.]*")
 _C_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"', "'": "'", "s": " "}
 _C_NUMBER = re.compile(r"x([0-9A-Fa-f]{2})|([0-7]{3})")
@@ -73,7 +74,7 @@ def split(text: str, flavour: str) -> list[Word]:
                 position = len(text) if end < 0 else end
                 continue
         word, position = _word(text, position, flavour)
-        if word.text and "%" in word.text:
+        if "%" in word.text or "{#" in word.text:
             # a template's conditions around a word are not part of it: both branches are looked at
             inner = _CONTROL_ENDS.sub("", word.text)
             if not inner:

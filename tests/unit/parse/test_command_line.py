@@ -55,6 +55,11 @@ LINES: list[tuple[str, str, dict[str, t.Any]]] = [
     ("shell", "env -i A=b PATH=/x gunicorn -w 1 a # -w 9", {"program": "gunicorn", "workers": 1}),
     ("shell", "uv run --no-dev python -m gunicorn -w 1 a", {"program": "gunicorn", "workers": 1}),
     ("shell", "tmux new-session -d -s x 'gunicorn -w 2 a'", {"program": "gunicorn", "workers": 2}),
+    ("shell", "celery --app=x -l info --concurrency=1 -P solo worker -Q a", {
+        "program": "celery", "subcommand": "worker", "workers": 1, "worker_class": "solo", "queues": ["a"],
+    }),
+    ("shell", "celery --app=x -c 4 beat", {"program": "celery", "subcommand": "beat"}),
+    ("shell", "pm2 start \"celery -A x worker -c 4\" --name jobs", {"program": "celery", "subcommand": "worker", "workers": 4}),
     ("shell", "gunicorn --proxy-protocol -w 2 app", {"program": "gunicorn", "workers": 2}),
     ("shell", "rq worker --url $REDIS_URL --with-scheduler high default", {"program": "rq", "subcommand": "worker", "queues": ["high", "default"]}),
     ("shell", "celery --app <PROJECT> worker -c <N>", {"program": "celery", "subcommand": "worker", "workers": "unresolved:N"}),
