@@ -118,21 +118,25 @@ def launch(machine: Machine, process: Process) -> Launch | None:
 
 
 def supervisor_programs(machine: Machine, found: t.Mapping[int, Process]) -> dict[str, dict[str, t.Any]]:
-    """The programs of every running supervisord that run a known component, by ``supervisor:NAME``."""
+    """The programs that run a known component of every supervisord of this host, by ``supervisor:NAME``.
+
+    What a supervisord in a container runs belongs to that container.
+    """
     programs: dict[str, dict[str, t.Any]] = {}
     for process in found.values():
         if process.what.program != "supervisord":
             continue
+        if root(machine, process.pid):
+            continue
         inherited = environment(machine, process.pid) or {}
-        top = root(machine, process.pid)
-        for program in _configured(machine, process, top)[:_PROGRAMS_LIMIT]:
-            row = _program(machine, program, inherited, top)
+        for program in _configured(machine, process)[:_PROGRAMS_LIMIT]:
+            row = _program(machine, program, inherited)
             if row is not None:
                 programs.setdefault("supervisor:" + program.name, dict(row, supervisord_pid=process.pid))
     return programs
 
 
-def _configured(machine: Machine, process: Process, top: str) -> list[_supervisor_conf.Program]:
+def _configured(machine: Machine, process: Process) -> list[_supervisor_conf.Program]:
     """The programs of one supervisord's configuration and of the files that it includes."""
     named = _supervisor_conf.configuration(process.argv)
     if named is not None and not named.startswith("/"):
@@ -141,33 +145,33 @@ def _configured(machine: Machine, process: Process, top: str) -> list[_superviso
         except OSError:
             return []
     for path in (named,) if named is not None else _SUPERVISOR_FILES:
-        text, dummy = _settings.read_regular(machine, top + path)
+        text, dummy = _settings.read_regular(machine, path)
         if text is None:
             continue
         parsed = _supervisor_conf.sections(text)
         programs = _supervisor_conf.programs(path, parsed)
         for pattern in _supervisor_conf.included(parsed):
-            for other in _matching(machine, top, pattern, path.rpartition("/")[0]):
-                content, dummy = _settings.read_regular(machine, top + other)
+            for other in _matching(machine, pattern, path.rpartition("/")[0]):
+                content, dummy = _settings.read_regular(machine, other)
                 if content is not None:
                     programs.extend(_supervisor_conf.programs(other, _supervisor_conf.sections(content)))
         return programs
     return []
 
 
-def _matching(machine: Machine, top: str, pattern: str, here: str) -> list[str]:
+def _matching(machine: Machine, pattern: str, here: str) -> list[str]:
     """The files of a pattern whose last part alone holds wildcards."""
     pattern = pattern.replace("%(here)s", here)
     if not pattern.startswith("/"):
         pattern = here + "/" + pattern
     folder, dummy, last = pattern.rpartition("/")
     try:
-        return ["%s/%s" % (folder, name) for name in sorted(machine.names(top + folder)) if fnmatch.fnmatchcase(name, last)]
+        return ["%s/%s" % (folder, name) for name in sorted(machine.names(folder)) if fnmatch.fnmatchcase(name, last)]
     except OSError:
         return []
 
 
-def _program(machine: Machine, program: _supervisor_conf.Program, inherited: t.Mapping[str, Variable], top: str) -> dict[str, t.Any] | None:
+def _program(machine: Machine, program: _supervisor_conf.Program, inherited: t.Mapping[str, Variable]) -> dict[str, t.Any] | None:
     where = "%s:%d" % (program.path, program.command.line)
     values = {"ENV_" + name: variable.value for name, variable in inherited.items()}
     values.update(program_name=program.name, group_name=program.name, process_num="0", numprocs=str(program.copies), here=program.path.rpartition("/")[0])
@@ -179,7 +183,7 @@ def _program(machine: Machine, program: _supervisor_conf.Program, inherited: t.M
         text = _supervisor_conf.expanded(value.text, values)
         variables[name] = Variable(text, Origin("environment", "%s:%d" % (program.path, value.line)))
     directory = _supervisor_conf.expanded(program.directory, values) if program.directory else None
-    found = _settings.resolved(command, Origin("supervisor", where), variables, directory, top)
+    found = _settings.resolved(command, Origin("supervisor", where), variables, directory)
     component, role = _all.identity(found.command)
     return {
         "manager": "supervisor", "name": program.name, "component": component, "role": role, "count": program.copies, "autostart": program.autostart,
