@@ -115,10 +115,13 @@ def recognise(name: str, argv: t.Sequence[str], exe: str | None) -> Recognised:
     binary = _base(path[: -len(" (deleted)")] if path.endswith(" (deleted)") else path)
     if not argv:
         return _by_executable(binary or name)
+    first = _base(argv[0].split(" ", 1)[0] if len(argv) == 1 else argv[0]).rstrip(":")
+    if not binary and name and not _may_be_called(name, argv[0], first):
+        # somebody gave another program this name (exec -a): its short name tells where its executable may not be read
+        return _by_executable(name)
     titled = _title(argv[0], binary)
     if titled is not None:
         return titled
-    first = _base(argv[0].split(" ", 1)[0] if len(argv) == 1 else argv[0]).rstrip(":")
     # argv[0] is only what somebody called it: "gunicorn" run by anything but Python, or a file of that name, is not gunicorn
     if _python_program(first) and (not binary or binary == first or _is_python(binary)):
         return _python_process([first] + list(argv[1:]))
@@ -140,10 +143,8 @@ def in_tree(own: Recognised, parent: Recognised | None) -> Recognised:
         if own.program in (SPAWNED, HELPER):
             part = "worker" if own.program == SPAWNED and parent.part != "worker" else None
             return Recognised(parent.component, parent.role, own.program, part)
-        if own.component == parent.component and own.program == parent.program:
-            if parent.part == "worker" or own.role != parent.role:
-                return own._replace(part=None if own.role == parent.role else own.part)
-            return own._replace(part="worker")
+        if (own.component, own.program, own.role) == (parent.component, parent.program, parent.role):
+            return own._replace(part=None if parent.part in ("worker", None) else "worker")
     if own.part is None and own.component in _PYTHON_COMPONENTS and own.role in ("web", "worker"):
         return own._replace(part="master")
     return own
@@ -151,6 +152,12 @@ def in_tree(own: Recognised, parent: Recognised | None) -> Recognised:
 
 def _base(path: str) -> str:
     return path.rpartition("/")[2]
+
+
+def _may_be_called(name: str, title: str, first: str) -> bool:
+    """Whether a process with this short name may be what its first argument says; only claims to be one of the programs are doubted."""
+    claims = _title(title, "") is not None or _python_program(first)
+    return not claims or title.startswith(name) or first.startswith(name) or _is_python(name) or _python_program(name) or name in _EXECUTABLES
 
 
 def _is_python(name: str) -> bool:

@@ -106,7 +106,7 @@ OTHERS = [
 
 @pytest.mark.parametrize("argv, exe, component, role, part", KNOWN, ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else "")
 def test_known(argv: list[str], exe: str | None, component: str, role: str, part: str | None) -> None:
-    found = recognise("x", argv, exe)
+    found = recognise("python3", argv, exe)
     assert (found.component, found.role, found.part) == (component, role, part)
 
 
@@ -115,6 +115,15 @@ def test_other(argv: list[str], exe: str | None) -> None:
     found = recognise("x", argv, exe)
     assert found.component in ("other", "host")
     assert found.role in ("other", "job")
+
+
+@pytest.mark.parametrize("name, title, component", [
+    ("sleep", "gunicorn: worker [x]", "other"), ("gunicorn: worke", "gunicorn: worker [x]", "gunicorn"), ("gunicorn", "gunicorn: worker [x]", "gunicorn"),
+    ("miner", "nginx: worker process", "other"), ("nginx", "nginx: worker process", "nginx"), ("sleep", "gunicorn", "other"), ("python3", "gunicorn", "gunicorn"),
+    ("[celeryd: celer", "[celeryd: celery@h:ForkPoolWorker-1]", "celery"), ("postgres", "postgres: 15/main: walwriter", "postgres"),
+])
+def test_without_the_executable_the_short_name_tells(name: str, title: str, component: str) -> None:
+    assert recognise(name, [title], None).component == component
 
 
 def test_names_without_arguments() -> None:
@@ -152,3 +161,18 @@ def test_the_beat_in_a_worker_is_no_worker() -> None:
     master = recognise("celery", ["[celeryd: celery@h:MainProcess] -active- (worker -B)"], PYTHON)
     beat = in_tree(recognise("celery", ["[celeryd: celery@h:Beat]"], PYTHON), master)
     assert (beat.role, beat.part) == ("scheduler", "single")
+
+
+def test_what_a_launcher_starts_is_a_master() -> None:
+    launcher = in_tree(recognise("celery", ["python", "/v/bin/celery", "multi", "start", "w1"], PYTHON), None)
+    assert launcher.role == "job"
+    assert in_tree(recognise("python3", ["python3", "-m", "celery", "-A", "x", "worker"], PYTHON), launcher).part == "master"
+
+
+def test_generations_of_one_program() -> None:
+    """A master, its workers, and whatever those fork, three deep."""
+    parts, parent = [], None
+    for dummy in range(4):
+        parent = in_tree(recognise("celery", ["python", "/v/bin/celery", "-A", "x", "worker"], PYTHON), parent)
+        parts.append(parent.part)
+    assert parts == ["master", "worker", None, None]
