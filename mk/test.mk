@@ -4,7 +4,7 @@
 #
 # What the project checks, cheap things first. Every stage is a target of its own and ends with a line of counts.
 
-STAGES := lint unit contract corpus artifact sanity scenarios incidents
+STAGES := lint unit contract corpus endings artifact sanity scenarios incidents
 
 .PHONY: test
 test: venv-test ## run everything the project checks, cheapest first, stop at the first failure
@@ -25,6 +25,10 @@ contract: venv-test ## the design's laws: what imports what, what must match, wh
 .PHONY: corpus
 corpus: venv-test ## the corpus runner on the project's own samples (all corpora: tests/corpus/run DIR)
 	@.venv/bin/python -m pytest -q tests/corpus
+
+.PHONY: endings
+endings: venv-test ## how a run ends: exit statuses, bad input, hosts that do not answer, saved snapshots
+	@.venv/bin/python -m pytest -q tests/endings
 
 .PHONY: artifact
 artifact: venv-test ## build the collection, install it offline elsewhere, run it by name; and from a clone of another name
