@@ -119,7 +119,8 @@ def test_other(argv: list[str], exe: str | None) -> None:
 
 @pytest.mark.parametrize("name, title, component", [
     ("sleep", "gunicorn: worker [x]", "other"), ("gunicorn: worke", "gunicorn: worker [x]", "gunicorn"), ("gunicorn", "gunicorn: worker [x]", "gunicorn"),
-    ("miner", "nginx: worker process", "other"), ("nginx", "nginx: worker process", "nginx"), ("sleep", "gunicorn", "other"), ("python3", "gunicorn", "gunicorn"),
+    ("miner", "nginx: worker process", "other"), ("nginx", "nginx: worker process", "nginx"), ("sleep", "gunicorn", "other"),
+    ("python3", "gunicorn", "gunicorn"),
     ("[celeryd: celer", "[celeryd: celery@h:ForkPoolWorker-1]", "celery"), ("postgres", "postgres: 15/main: walwriter", "postgres"),
 ])
 def test_without_the_executable_the_short_name_tells(name: str, title: str, component: str) -> None:
