@@ -116,6 +116,7 @@ def make_host(name: str, size: int, span_s: float, kind: t.Callable[[random.Rand
     (root / "commands.json").write_text(json.dumps({"now": NOW, "commands": {}}))
     (root / "proc/uptime").write_text("1000.0 2000.0\n")
     (root / "proc/813/status").write_text("Name:\tnginx\nPPid:\t1\nNSpid:\t813\n")
+    (root / "proc/813/comm").write_text("nginx\n")
     (root / "proc/813/cmdline").write_text("nginx: master process /usr/sbin/nginx\0")
     (root / "etc/nginx/nginx.conf").write_text("events {} http { access_log /var/log/nginx/access.log; server { listen 80; } }")
     generator = random.Random(7)

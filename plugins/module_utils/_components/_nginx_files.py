@@ -191,9 +191,9 @@ def masters(machine: Machine) -> list[Master]:
     for name in machine.names("/proc"):
         if not name.isdigit():
             continue
-        status = machine.text_or_none("/proc/%s/status" % name, 4096) or ""
-        if not status.startswith(("Name:\tnginx\n", "Name:\topenresty\n", "Name:\tangie\n")):
+        if (machine.text_or_none("/proc/%s/comm" % name, 64) or "").strip() not in ("nginx", "openresty", "angie"):
             continue
+        status = machine.text_or_none("/proc/%s/status" % name, 4096) or ""
         title = (machine.text_or_none("/proc/%s/cmdline" % name, 8192) or "").replace("\0", " ").strip()
         parent = re.search(r"^PPid:\t(\d+)", status, re.MULTILINE)
         titles[int(name)] = (title, int(parent.group(1)) if parent else 0)

@@ -32,6 +32,9 @@ _ROLES = {
     "forwarded": ("http_x_forwarded_for", "proxy_add_x_forwarded_for"),
 }
 
+# What makes a line one of a format.
+_MUST = ("client", "time", "path", "status")
+
 #: Fields that are always counted; the others are read where details are.
 _COLUMNS = ("client", "path")
 
@@ -143,11 +146,14 @@ def _pattern(parts: t.Sequence[_Part], wanted: t.Sequence[str], strict: bool, js
     """The pattern as far as the last wanted field and what ends it; the rest of a line does not matter."""
     # the status is looked at even where it is not taken: what has none there is not a line of this format
     last = max([number for number, part in enumerate(parts) if part.role in wanted or part.role == "status" and wanted != ("time",)], default=-1)
+    # A file may hold lines of two formats, of which one goes on where the other ends (combined, and main with a field more):
+    # within its line, what comes after the last field that must be there may be missing.
+    must = max([number for number, part in enumerate(parts) if part.role in _MUST], default=last) if strict else last
     pieces = [b"\n"]
     columns: dict[str, int] = {}
     # every text that ends at the first place where the rest matches multiplies the ways to try: one is enough
     lazy = False
-    number = 0
+    number = optional = 0
     while number <= last:
         skip = 0 if strict else _skip(parts, number, wanted)
         if skip:
@@ -166,10 +172,14 @@ def _pattern(parts: t.Sequence[_Part], wanted: t.Sequence[str], strict: bool, js
         else:
             pieces.append(_value(part.variable, following, strict, json_escape, not lazy))
             lazy = lazy or b"?" == pieces[-1][-1:]
+        if must <= number < last and (number == must or part.role in wanted):
+            pieces.append(b"(?:")
+            optional += 1
         number += 1
     if last >= 0:
         following = parts[last + 1].literal if last + 1 < len(parts) else ""
         pieces.append(re.escape(following[:1].encode()))
+    pieces.append(b")?" * optional)
     # findall gives rows only where there are two groups or more
     pieces.append(b"()" * max(2 - len(columns), 0))
     return LinePattern(re.compile(b"".join(pieces)), columns)

@@ -71,6 +71,7 @@ class Host:
     def process(self, pid: int, parent: int, title: str, spaces: str = "", name: str = "nginx") -> None:
         self.write("/proc/%d/status" % pid, "Name:\t%s\nState:\tS (sleeping)\nPid:\t%d\nPPid:\t%d\nNSpid:\t%s\n" % (name, pid, parent, spaces or pid))
         self.write("/proc/%d/cmdline" % pid, title + "\0")
+        self.write("/proc/%d/comm" % pid, name + "\n")
 
     def collect(self) -> Reading:
         reading = _nginx.collect(Machine(str(self.folder)), Options())
@@ -186,6 +187,20 @@ def test_one_file_is_counted_once(host: Host) -> None:
     host.write("/var/log/c.log", lines(3))
     data = host.collect().data
     assert (data["requests"], data["workers"]) == (13, 4)
+
+
+def test_a_file_of_two_formats(host: Host) -> None:
+    """A server without a format of its own writes to the file that others write to with a field more."""
+    host.master()
+    host.write("/etc/nginx/nginx.conf", """http { log_format main '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent '
+        '"$http_referer" "$http_user_agent" "$http_x_forwarded_for" $request_time';
+        access_log /var/log/a.log main; server { } server { access_log /var/log/a.log; } }""")
+    text = lines(20, more=' "-" 0.500') + lines(20, client="192.0.2.4") + lines(20, more=' "-" 0.500')
+    host.write("/var/log/a.log", "".join(sorted(text.splitlines(True), key=lambda one: one.split("[")[1])))
+    reading = host.collect()
+    assert (reading.status, reading.data["requests"], reading.data["bytes"]) == ("ok", 60, 600)
+    assert {row["address"]: row["requests"] for row in reading.data["clients"]} == {"203.0.113.9": 40, "192.0.2.4": 20}
+    assert reading.data["paths"][0]["mean_s"] == 0.5
 
 
 def test_a_rotation_inside_the_window(host: Host) -> None:
@@ -395,7 +410,7 @@ class OneNginx(Machine):
             return found
         kept = []
         for name in found:
-            status = self.text_or_none("/proc/%s/status" % name) or ""
+            status = (self.text_or_none("/proc/%s/status" % name) or "") if name.isdigit() else ""
             if name == str(self._pid) or "\nPPid:\t%d\n" % self._pid in status:
                 kept.append(name)
         return kept
