@@ -58,7 +58,7 @@ def _setting(name: str, launch: Launch, arguments: Launch | None, file: _File) -
         row = _settings.row(None, "config_file", file.where, file.reason)
     if row is None:
         row = _default(name, launch)
-    if hidden is not None and row["layer"] != "command_line":
+    if hidden is not None:
         # something that cannot be seen may win over what was found
         return _settings.row(None, row["layer"], row["where"], hidden)
     return row

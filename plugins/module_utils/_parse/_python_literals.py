@@ -33,8 +33,8 @@ def assignments(text: str) -> dict[str, Literal]:
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as problem:
-        line = getattr(problem, "lineno", None)
-        raise ValueError("it is no Python that this interpreter can read" + (" (line %d)" % line if line else "")) from None
+        where = " (line %s)" % problem.lineno if isinstance(problem, SyntaxError) else ""
+        raise ValueError("it is no Python that this interpreter can read" + where) from None
     found: dict[str, Literal] = {}
     for statement in tree.body:
         _take(statement, found)
