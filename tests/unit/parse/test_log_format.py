@@ -38,7 +38,8 @@ FORMATS = [
 ]
 
 JSON_FORMATS = [
-    '{"time":"$time_iso8601","client":"$remote_addr","request":"$request","status":$status,"bytes":$body_bytes_sent,"agent":"$http_user_agent","rt":$request_time}',
+    '{"time":"$time_iso8601","client":"$remote_addr","request":"$request","status":$status,'
+    '"bytes":$body_bytes_sent,"agent":"$http_user_agent","rt":$request_time}',
     '{ "msec": "$msec", "agent": "$http_user_agent", "ip": "$remote_addr", "uri": "$request_uri", "status": "$status" }',
 ]
 
