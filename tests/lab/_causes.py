@@ -210,15 +210,18 @@ def python(host: Host, spec: dict[str, Any]) -> None:
     """unit, name, arguments, kept_mib, for_s: a Python process of this name and these arguments (\\xNN stands for a byte)."""
     name = spec["name"].encode().decode("unicode_escape").encode("latin-1")
     arguments = [text.encode().decode("unicode_escape").encode("latin-1") for text in spec["arguments"]]
-    body = ("import os, time\n"
-            "open('/proc/self/comm', 'wb').write({0!r})\n"
-            "kept = bytearray(b'x') * ({1} * 1048576)\n"
-            "until = time.monotonic() + {2}\n"
-            "while time.monotonic() < until:\n"
-            "    sum(range(20000)); time.sleep(0.01)\n").format(name[:15], spec["kept_mib"], spec["for_s"])
+    # The code stands in a file, so that the arguments come early in what a reader of the command line keeps of it.
     path = "/var/tmp/{0}.py".format(spec["unit"])
-    host.write(path, "import os\nos.execv('/usr/bin/python3', {0!r})\n".format([name, b"-c", body.encode(), *arguments]))
-    _background(host, spec["unit"], "/usr/bin/python3 " + path, spec["for_s"])
+    body = ("import os, sys, time\n"
+            "if sys.argv[1:] == ['start']:\n"
+            "    os.execv('/usr/bin/python3', {0!r})\n"
+            "open('/proc/self/comm', 'wb').write({1!r})\n"
+            "kept = bytearray(b'x') * ({2} * 1048576)\n"
+            "until = time.monotonic() + {3}\n"
+            "while time.monotonic() < until:\n"
+            "    sum(range(20000)); time.sleep(0.01)\n").format([name, path.encode(), *arguments], name[:15], spec["kept_mib"], spec["for_s"])
+    host.write(path, body)
+    _background(host, spec["unit"], "/usr/bin/python3 {0} start".format(path), spec["for_s"])
 
 
 def append(host: Host, spec: dict[str, Any]) -> None:

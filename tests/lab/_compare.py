@@ -65,3 +65,8 @@ def misses(document: dict[str, Any], host: str, others: list[str], expected: Any
 def leaks(texts: dict[str, str], never: list[str]) -> list[str]:
     """Where something stands that must never be written: {name of a text: text}; escapes written out (\\u001b) are as they should be."""
     return ["{0!r} in {1}".format(words, name) for name, text in sorted(texts.items()) for words in never if words in text]
+
+
+def unseen(texts: dict[str, str], sees: list[str]) -> list[str]:
+    """What should stand in one of the texts and does not: without it, finding no leak proves nothing."""
+    return ["{0!r} is in no document".format(words) for words in sees if not any(words in text for text in texts.values())]

@@ -18,7 +18,8 @@ from _draw import draw, fill
 from _truths import settle
 
 FOLDER = ROOT / "tests" / "incidents"
-KEYS = {"title", "runbook", "hosts", "leaves_kills", "draw", "cause", "settle_s", "settled", "then_wait_s", "variables", "verbosity", "never_says", "expected"}
+KEYS = {"title", "runbook", "hosts", "leaves_kills", "draw", "cause", "settle_s", "settled", "then_wait_s", "variables", "verbosity", "sees", "never_says",
+        "expected"}
 
 
 def names() -> list[str]:

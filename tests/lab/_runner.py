@@ -20,7 +20,7 @@ import _containers
 import _incidents
 import _machine
 from _common import ROOT, LabError, alone, options, run, say, ssh
-from _compare import first_verdict, leaks, misses, said, wanted
+from _compare import first_verdict, leaks, misses, said, unseen, wanted
 
 RESULTS = ROOT / "docs" / "results" / "incidents.json"
 
@@ -74,12 +74,14 @@ def _leftovers(host: str, never: list[str]) -> list[str]:
     return found
 
 
-def _check_leaks(host: str, folder: str, printed: str, never: list[str]) -> list[str]:
-    texts = {"standard output and error": printed}
+def _check_texts(host: str, folder: str, printed: str, incident: dict[str, Any]) -> list[str]:
+    documents = {}
     for path in Path(folder).rglob("*"):
         if path.is_file():
-            texts[str(path.relative_to(folder))] = path.read_text(encoding="utf-8", errors="surrogateescape")
-    return leaks(texts, never) + _leftovers(host, never)
+            documents[str(path.relative_to(folder))] = path.read_text(encoding="utf-8", errors="surrogateescape")
+    never = incident.get("never_says", [])
+    everything = dict(documents, **{"standard output and error": printed})
+    return unseen(documents, incident.get("sees", [])) + leaks(everything, never) + _leftovers(host, never)
 
 
 def attempt(name: str, seed: int, folder: str) -> dict[str, Any]:
@@ -98,8 +100,7 @@ def attempt(name: str, seed: int, folder: str) -> dict[str, Any]:
         row["got"] = said(document, host)
         row["confidence"] = first_verdict(document, host).get("confidence")
         row["misses"] = misses(document, host, [other for other in hosts if other != host], incident["expected"])
-        if "never_says" in incident:
-            row["misses"] += _check_leaks(host, folder, printed, incident["never_says"])
+        row["misses"] += _check_texts(host, folder, printed, incident)
     except (LabError, subprocess.TimeoutExpired, ValueError) as problem:
         row["misses"].append(str(problem)[:600])
     finally:
