@@ -109,7 +109,8 @@ def old_python() -> str | None:
     folders = [Path.home() / ".pyenv" / "versions" / name / "bin" / "python3" for name in ("3.6.15", "3.7.16", "3.7.17")]
     for path in [*map(str, folders), shutil.which("python3.6"), shutil.which("python3.7"), "/usr/libexec/platform-python"]:
         if path and os.path.exists(path):
-            said = subprocess.run([path, "-c", "import sys; print(sys.version_info < (3, 8))"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+            said = subprocess.run([path, "-c", "import sys; print(sys.version_info < (3, 8))"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                                  check=False)
             if said.stdout.strip() == "True":
                 return path
     return None

@@ -25,7 +25,7 @@ SHIPPED_TOP = {"CHANGELOG.rst", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "FILES.
 LARGEST_BYTES = 2 * 1024 * 1024
 # Offline means: whoever asks the network gets no answer.
 NO_NETWORK = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")}
-DOCUMENTS = ["diagnosis.json", "report.md", "snapshots/localhost.json"]
+DOCUMENTS = ("diagnosis.json", "report.md", "snapshots/localhost.json")
 
 
 def environment(folder: Path, **extra: str) -> Dict[str, str]:

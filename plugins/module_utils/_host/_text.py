@@ -47,7 +47,8 @@ _SECRETS = (
     # --password value, -pvalue is left alone: it is as often a port
     re.compile(r"(?P<keep>(?<!\S)--?[A-Za-z0-9-]{0,64}" + _SECRET_WORD + r"(?:-[A-Za-z0-9-]{0,32})?\s{1,3})(?![-\s])\S{1,512}", re.IGNORECASE),
     # well known shapes that name themselves
-    re.compile(r"(?P<keep>)(?:AKIA|ASIA)[A-Z0-9]{16}|(?:gh[pousr]_|glpat-|xox[abprs]-|sk_live_|sk-)[A-Za-z0-9_-]{10,255}|eyJ[A-Za-z0-9_-]{8,1024}\.[A-Za-z0-9_-]{8,2048}(?:\.[A-Za-z0-9_-]{0,1024})?"),
+    re.compile(r"(?P<keep>)(?:AKIA|ASIA)[A-Z0-9]{16}|(?:gh[pousr]_|glpat-|xox[abprs]-|sk_live_|sk-)[A-Za-z0-9_-]{10,255}"
+               r"|eyJ[A-Za-z0-9_-]{8,1024}\.[A-Za-z0-9_-]{8,2048}(?:\.[A-Za-z0-9_-]{0,1024})?"),
 )
 
 
