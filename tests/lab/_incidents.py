@@ -90,11 +90,13 @@ def heal() -> int:
     """Undo everything on every host that answers; the number of steps that failed."""
     data = options()
     failures = 0
-    for host in [*data["hosts"], data["machine"]["name"]]:
-        if is_up(host):
-            failed = undo(host)
-            failures += len(failed)
-            say("{0} healed{1}".format(host, "".join("; failed: " + line for line in failed)))
+    # Not in the middle of a run: it would take the incident away from under the diagnosis.
+    with alone("incidents"):
+        for host in [*data["hosts"], data["machine"]["name"]]:
+            if is_up(host):
+                failed = undo(host)
+                failures += len(failed)
+                say("{0} healed{1}".format(host, "".join("; failed: " + line for line in failed)))
     return failures
 
 
