@@ -64,7 +64,7 @@ class Group:
 
 def group(machine: Machine, processes: t.Mapping[int, Process], root: OwnRoot) -> list[Group]:
     """Every process in exactly one group."""
-    seen = _recognise_all(processes)
+    seen = _recognise_all(machine, processes)
     starters = {pid: process for pid, process in processes.items() if process.name.startswith("supervisord") or _is_supervisord(process)}
     groups: dict[str, Group] = {}
     identities: dict[str, _cgroup.Identity] = {}
@@ -90,9 +90,9 @@ def group(machine: Machine, processes: t.Mapping[int, Process], root: OwnRoot) -
     return list(groups.values())
 
 
-def _recognise_all(processes: t.Mapping[int, Process]) -> dict[int, Recognised]:
+def _recognise_all(machine: Machine, processes: t.Mapping[int, Process]) -> dict[int, Recognised]:
     """What every process is; what one cannot say of itself is said by the process above it."""
-    alone = {pid: recognise(process.name, process.argv, None) for pid, process in processes.items()}
+    alone = {pid: _recognise_one(machine, process) for pid, process in processes.items()}
     seen: dict[int, Recognised] = {}
     for pid in processes:
         chain = []
@@ -104,6 +104,17 @@ def _recognise_all(processes: t.Mapping[int, Process]) -> dict[int, Recognised]:
             above = processes[below].ppid
             seen[below] = in_tree(alone[below], seen.get(above))
     return seen
+
+
+def _recognise_one(machine: Machine, process: Process) -> Recognised:
+    """One that calls itself a known program must be run by the executable of one, where that may be seen."""
+    seen = recognise(process.name, process.argv, None)
+    if seen.component in ("other", "host"):
+        return seen
+    try:
+        return recognise(process.name, process.argv, machine.link("/proc/%d/exe" % process.pid))
+    except OSError:
+        return seen
 
 
 def _is_supervisord(process: Process) -> bool:
