@@ -14,7 +14,6 @@ there are as many matches as lines, and takes the strict ones (which never leave
 
 from __future__ import annotations
 
-import calendar
 import re
 import typing as t
 
@@ -101,9 +100,16 @@ def epoch(value: bytes) -> float | None:
         month = int(number)
     if not (1 <= month <= 12 and 1 <= int(day) <= 31 and int(year) >= 1970):
         return None
-    seconds = calendar.timegm((int(year), month, int(day), int(hour), int(minute), int(second), 0, 0, 0))
+    seconds = ((_days(int(year), month, int(day)) * 24 + int(hour)) * 60 + int(minute)) * 60 + int(second)
     zone = int(zone_hours or 0) * 3600 + int(zone_minutes or 0) * 60
     return float(seconds + zone if sign == b"-" else seconds - zone)
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Days since 1970-01-01. (The calendar module does it too, and costs a target a tenth of what this whole reader does to import.)"""
+    if month < 3:
+        year, month = year - 1, month + 12
+    return 365 * year + year // 4 - year // 100 + year // 400 + (153 * (month - 3) + 2) // 5 + day - 719469
 
 
 def compile_format(name: str, text: str, escape: str = "default") -> LogFormat:
