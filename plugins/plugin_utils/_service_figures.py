@@ -14,8 +14,9 @@ import typing as t
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, known, num, pct, ratio, rows, text
 from ansible_collections.oncall.pressure.plugins.plugin_utils._worker_figures import FILL, worker_figures
 
-#: A worker that uses less of a CPU than this waits, it does not compete.
+#: A worker that uses less of a CPU than this waits for work, it does not compete; one that stands in line for this much does.
 BUSY_CPU = 0.05
+BUSY_WANTS = 0.3
 
 WEB = ("gunicorn", "uvicorn")
 
@@ -114,7 +115,11 @@ def _cpu(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any], worker
     hottest = max((row for row in mine if num(row, "cpu") is not None), key=lambda row: num(row, "cpu") or 0, default=None)
     # A service that has processes but none among the busiest of the host has no hot process.
     one = num(hottest, "cpu") if hottest is not None else (0.0 if used is not None and used < 0.5 else None)
-    busy = [value for row in rows(service, "workers") for value in known(num(row, "cpu")) if value >= BUSY_CPU]
+    wants = [(value + (num(row, "cpu_wait") or 0.0), value, row) for row in mine for value in known(num(row, "cpu"))]
+    keenest = max(wants, key=lambda item: item[0], default=None)
+    competing = [(value, value + (num(row, "cpu_wait") or 0.0)) for row in rows(service, "workers") for value in known(num(row, "cpu"))]
+    busy = [value for value, wanted in competing if value >= BUSY_CPU or wanted >= BUSY_WANTS]
+    waits = [num(row, "cpu_wait") for row in rows(service, "workers")]
     return {
         "used": used,
         "usable": usable,
@@ -127,6 +132,11 @@ def _cpu(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any], worker
         "hottest": one,
         "hottest_pid": num(hottest, "pid"),
         "hottest_process": _process_words(hottest),
+        # What one process uses and would use besides, had there been a processor free: a whole one is a process that never sleeps.
+        "one_wants": keenest[0] if keenest is not None else one,
+        "one_uses": keenest[1] if keenest is not None else one,
+        "one_wants_share": ratio(keenest[0] if keenest is not None else one, usable),
+        "wants_per_cpu": ratio(sum(wanted for dummy, wanted in competing), ceiling) if known(*waits) else None,
         "hottest_part": min(one / used, 1.0) if one is not None and used else None,
         "busy_workers": len(busy) if isinstance(service.get("workers"), list) else None,
         "busy_per_cpu": ratio(len(busy), ceiling) if isinstance(service.get("workers"), list) else None,

@@ -41,6 +41,7 @@ def measure(machine: Machine, processes: t.Mapping[int, Process], workers: t.Seq
         process.io_before = _io(machine, process.pid)
     for process in chosen[:_OPEN_FILES_PROCESSES]:
         process.open_files = _open_files(machine, process.pid)
+        process.waited_before_ns = _waited_ns(machine, process.pid)
     return _pss(machine, chosen, options.pss_budget_s)
 
 
@@ -73,17 +74,28 @@ def _pss(machine: Machine, chosen: t.Sequence[Process], budget_s: float) -> str 
     return "PSS not read of " + ", ".join(reasons) if reasons else None
 
 
-def measure_io_again(machine: Machine, processes: t.Mapping[int, Process]) -> None:
-    """Fill in io_after for those that have io_before."""
+def measure_again(machine: Machine, processes: t.Mapping[int, Process]) -> None:
+    """Fill in io_after and waited_ns for those that were looked at before the window."""
     for process in processes.values():
         if process.io_before is not None and process.seen_twice:
             process.io_after = _io(machine, process.pid)
+        if process.waited_before_ns is not None and process.seen_twice:
+            after = _waited_ns(machine, process.pid)
+            process.waited_ns = None if after is None else max(after - process.waited_before_ns, 0)
 
 
 def _io(machine: Machine, pid: int) -> dict[str, int] | None:
     try:
         return _proc.numbers(decode(machine.peek("/proc/%d/io" % pid, 1024)))
     except OSError:
+        return None
+
+
+def _waited_ns(machine: Machine, pid: int) -> int | None:
+    """The second of three numbers: time on a processor, time in line for one, slices. Null where the kernel does not keep them."""
+    try:
+        return int(machine.peek("/proc/%d/schedstat" % pid, 256).split()[1])
+    except (OSError, ValueError, IndexError):
         return None
 
 

@@ -31,7 +31,7 @@ class Process:
 
     __slots__ = ("pid", "ppid", "name", "state", "start_ticks", "session", "threads", "rss_bytes", "before_ticks", "ticks", "ended_before_ticks", "ended_ticks",
                  "argv", "cgroup", "seen_twice",
-                 "pss_bytes", "anon_bytes", "open_files", "io_before", "io_after")
+                 "pss_bytes", "anon_bytes", "open_files", "io_before", "io_after", "waited_before_ns", "waited_ns")
 
     def __init__(self, stat: _proc.Stat, page_bytes: int) -> None:
         self.pid = stat.pid
@@ -55,6 +55,9 @@ class Process:
         self.open_files: int | None = None
         self.io_before: dict[str, int] | None = None
         self.io_after: dict[str, int] | None = None
+        #: how long its main thread has been ready to run without a processor, since it started; and within the window
+        self.waited_before_ns: int | None = None
+        self.waited_ns: int | None = None
 
 
 class Table(t.NamedTuple):

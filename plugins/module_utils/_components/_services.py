@@ -39,6 +39,10 @@ class _Window(t.NamedTuple):
         """CPUs used by a process; null for one that ended within the window."""
         return round(process.ticks / self.ticks_per_s / self.seconds, 3) if process.seen_twice else None
 
+    def cpu_wait(self, process: Process) -> float | None:
+        """CPUs that a process could have used besides, had there been one free; null where that is not known."""
+        return round(process.waited_ns / 1e9 / self.seconds, 3) if process.waited_ns is not None else None
+
     def age_s(self, process: Process) -> float:
         """How long ago a process started."""
         return round(max(self.uptime_s - process.start_ticks / self.ticks_per_s, 0.0), 1)
@@ -57,7 +61,7 @@ def collect(machine: Machine, options: Options) -> Reading:
     machine.sleep(options.window_s - (machine.monotonic() - started))
     second_look(machine, table)
     window = _Window(max(machine.monotonic() - started, 0.001), machine.ticks_per_s, machine.uptime_s())
-    _process_details.measure_io_again(machine, table.processes)
+    _process_details.measure_again(machine, table.processes)
     services = [_service(cgroups, root, group, before[group.id], window) for group in groups]
     whole = sum(service["cpu"]["used"] or 0.0 for service in services)
     for service in services:
@@ -147,7 +151,8 @@ def _per_s(process: Process, name: str, window: _Window) -> int | None:
 def _workers(workers: t.Sequence[Process], window: _Window) -> list[dict[str, t.Any]]:
     return [
         {
-            "pid": process.pid, "age_s": window.age_s(process), "cpu": window.cpu(process), "pss_bytes": process.pss_bytes, "rss_bytes": process.rss_bytes,
+            "pid": process.pid, "age_s": window.age_s(process), "cpu": window.cpu(process), "cpu_wait": window.cpu_wait(process),
+            "pss_bytes": process.pss_bytes, "rss_bytes": process.rss_bytes,
             "anon_bytes": process.anon_bytes, "threads": process.threads, "open_files": process.open_files, "state": process.state,
             "read_bytes_per_s": _per_s(process, "read_bytes", window), "write_bytes_per_s": _per_s(process, "write_bytes", window),
         }
@@ -187,7 +192,8 @@ def _processes(machine: Machine, processes: t.Mapping[int, Process], groups: t.S
             "pid": process.pid, "ppid": process.ppid, "name": clean(process.name, 64), "command": clean(" ".join(process.argv), 200) or None,
             "user": clean(_process_details.user(machine, process.pid, users) or "", 64) or None, "service": clean(group.id, 200),
             "component": seen.component if seen is not None else group.component, "role": group.role_of(process), "age_s": window.age_s(process),
-            "cpu": window.cpu(process), "pss_bytes": process.pss_bytes, "rss_bytes": process.rss_bytes, "threads": process.threads, "state": process.state,
+            "cpu": window.cpu(process), "cpu_wait": window.cpu_wait(process), "pss_bytes": process.pss_bytes, "rss_bytes": process.rss_bytes,
+            "threads": process.threads, "state": process.state,
             "read_bytes_per_s": _per_s(process, "read_bytes", window), "write_bytes_per_s": _per_s(process, "write_bytes", window),
             "open_files": process.open_files,
         }

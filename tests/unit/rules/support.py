@@ -35,7 +35,7 @@ def over(base: Any, change: Any) -> Any:
 
 
 def sized(row: Mapping[str, Any]) -> Dict[str, Any]:
-    """A service row. ``workers_like`` is a list of [count, MiB, age in seconds, CPUs]; ``memory_mib`` and ``limit_mib`` are in MiB."""
+    """A service row. ``workers_like`` is a list of [count, MiB, age in seconds, CPUs, CPUs stood in line for]; ``memory_mib`` and ``limit_mib`` are in MiB."""
     row = dict(row)
     memory = {"bytes": None, "source": "cgroup", "limit_bytes": None, "limit_source": None, "peak_bytes": None, "oom_kills": 0, "max_hits": 0}
     if "memory_mib" in row:
@@ -58,11 +58,12 @@ def sized(row: Mapping[str, Any]) -> Dict[str, Any]:
 def workers(like: List[List[float]]) -> List[Dict[str, Any]]:
     """Workers, largest first."""
     found = []
-    for count, mib, age_s, cpu in like:
+    for count, mib, age_s, cpu, *wait in like:
         for dummy in range(int(count)):
             size = int(mib * MIB)
             found.append({
-                "pid": 1000 + len(found), "age_s": age_s, "cpu": cpu, "pss_bytes": size, "rss_bytes": size + 5 * MIB, "anon_bytes": size, "threads": 1,
+                "pid": 1000 + len(found), "age_s": age_s, "cpu": cpu, "cpu_wait": wait[0] if wait else None,
+                "pss_bytes": size, "rss_bytes": size + 5 * MIB, "anon_bytes": size, "threads": 1,
                 "open_files": 10, "read_bytes_per_s": 0, "write_bytes_per_s": 0, "state": "S",
             })
     return sorted(found, key=lambda row: -row["pss_bytes"])
