@@ -11,6 +11,7 @@ import typing as t
 
 from ansible import constants
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.common.validation import check_type_dict
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -67,11 +68,13 @@ class ActionModule(ActionBase):
         loaded = read_snapshots(saved or folder)
         if saved and not loaded:
             return _bad_input("%s: no snapshots there" % saved)
-        given = {clean(str(host)): _plain(value) for host, value in options["thresholds"].items()}
+        given = {clean(str(host)): _mapping(value) for host, value in options["thresholds"].items()}
+        # A saved snapshot may be of a host that is not in the play: what all hosts of the play go by counts for it too.
+        shared = next(iter(given.values())) if given and all(value == next(iter(given.values())) for value in given.values()) else None
         limits: dict[str, t.Any] = {}
-        for host in sorted({*(row.host for row in loaded), *map(clean, options["hosts"])}):
+        for host in sorted({*given, *(row.host for row in loaded), *map(clean, options["hosts"])}):
             try:
-                limits[host] = resolve_thresholds(ruleset.rules, given.get(host))
+                limits[host] = resolve_thresholds(ruleset.rules, given.get(host, shared))
             except ValueError as problem:
                 return _bad_input("pressure_thresholds of %s: %s" % (host, problem))
         document = diagnose(loaded, ruleset.rules, limits.__getitem__, options["hosts"])
@@ -88,6 +91,16 @@ class ActionModule(ActionBase):
         callback = Display().display
         machine = _callback_name() not in _FOR_PEOPLE
         callback(text, stderr=machine)
+
+
+def _mapping(value: t.Any) -> t.Any:
+    """Thresholds as a mapping; ``-e name={...}`` gives text that looks like one."""
+    if isinstance(value, str):
+        try:
+            return _plain(check_type_dict(value))
+        except TypeError:
+            return value
+    return _plain(value)
 
 
 def _plain(value: t.Any) -> t.Any:

@@ -18,6 +18,9 @@ description:
   - Runs on the controller and touches no host. Give the task C(run_once=true).
 author:
   - oncall.pressure maintainers (@oncall-pressure)
+extends_documentation_fragment:
+  - oncall.pressure._attributes
+  - oncall.pressure._attributes.controller
 options:
   report_dir:
     description:
@@ -46,6 +49,7 @@ options:
       - The thresholds of each host, by inventory name, put over those of the rules.
       - The value is a mapping of rule ids to thresholds by name, or of thresholds by name for every rule that has them.
       - A threshold is a number, or a mapping with C(enter) and C(leave).
+      - A snapshot of a host that is not named goes by what all named hosts have in common.
     type: dict
     default: {}
   fail_on:
@@ -59,13 +63,6 @@ options:
     description:
       - A link beside O(report_dir) that is pointed at it when the documents are there, and named on the screen in its place.
     type: path
-attributes:
-  check_mode:
-    description: Can run in check mode and do the same, since it changes no host.
-    support: full
-  diff_mode:
-    description: Returns details on what has changed.
-    support: N/A
 seealso:
   - module: oncall.pressure.snapshot
 """
