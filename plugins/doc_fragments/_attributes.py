@@ -11,7 +11,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Attributes: of every module, and of those that only read."""
+    """Attributes: of every module, of those that only read, and of those that run on the controller alone."""
 
     DOCUMENTATION = r"""
 options: {}
@@ -45,4 +45,21 @@ attributes:
     support: full
     details:
       - It changes nothing.
+"""
+
+    CONTROLLER = r"""
+options: {}
+attributes:
+  check_mode:
+    support: full
+    details:
+      - It touches no host, and does the same.
+  diff_mode:
+    support: N/A
+    details:
+      - It changes no host.
+  idempotent:
+    support: full
+    details:
+      - It changes no host.
 """

@@ -14,13 +14,9 @@ description:
 version_added: 0.1.0
 author:
   - oncall.pressure maintainers (@oncall-pressure)
-attributes:
-  check_mode:
-    description: Can run in check mode and do the same, since it changes no host.
-    support: full
-  diff_mode:
-    description: Returns details on what has changed.
-    support: N/A
+extends_documentation_fragment:
+  - oncall.pressure._attributes
+  - oncall.pressure._attributes.controller
 options:
   base:
     description:
