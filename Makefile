@@ -42,6 +42,6 @@ pins: ## write requirements/constraints.txt anew, after a change to run.txt or t
 
 .PHONY: clean
 clean: ## remove what make made here, except the lab's images and the reports
-	rm -rf .venv .install.lock .cache/sanity .cache/artifact .cache/lint .pytest_cache .ruff_cache
+	rm -rf .venv .install.lock .cache/sanity .cache/cores .pytest_cache .ruff_cache
 
 -include mk/*.mk

@@ -49,3 +49,7 @@ incidents: venv-test ## incidents caused for real in the lab and diagnosed blind
 .PHONY: bench
 bench: venv-test ## measure the goals of speed and cost, written to docs/results/
 	@tests/bench/run
+
+.PHONY: cores
+cores: venv-test ## run the playbook with every ansible-core line that is supported, as far as Pythons are found
+	@.venv/bin/python tests/tools/cores.py

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import importlib
+import importlib.util
 import os
 import re
 import shutil
@@ -154,3 +155,27 @@ def test_the_examples_thresholds_are_real() -> None:
             seen += 1
             rules.resolve_thresholds(loaded.rules, given)
     assert seen
+
+
+def _said_of_the_sample() -> str:
+    """What the screen says of twelve hosts of which the third has the first case of the first rule, in the words of today."""
+    where = ROOT / "tests" / "unit" / "rules" / "support.py"
+    spec = importlib.util.spec_from_file_location("pressure_sample_support", where)
+    if spec is None or spec.loader is None:
+        raise AssertionError("no %s" % where)
+    support = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(support)
+    package = "ansible_collections.oncall.pressure.plugins.plugin_utils."
+    rules, verdict, report = (importlib.import_module(package + name) for name in ("_rules", "_verdict", "_report"))
+    known = rules.load_rules(str(support.RULES)).rules
+    case = next(case for case in support.load("memory.yml") if case["rule"] == "web.too_many_workers_for_memory" and case["expect"] == "fired")
+    numbers = rules.resolve_thresholds(known, None)
+    hosts = {"web-%d" % number: verdict.judge(support.snapshot(case if number == 3 else {}), known, numbers) for number in range(1, 13)}
+    fleet = {"hosts": 12, "healthy": sum(row["state"] == "healthy" for row in hosts.values()), "unknown": 0, "unreached": 0}
+    fleet["incident"] = 12 - fleet["healthy"]
+    return str(report.screen({"schema": 1, "hosts": hosts, "fleet": fleet}, "reports/latest/report.md"))
+
+
+def test_the_sample_is_what_the_screen_says() -> None:
+    shown = re.search(r"^```text\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert shown and shown.group(1).rstrip("\n") == _said_of_the_sample()
