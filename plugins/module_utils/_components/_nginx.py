@@ -265,14 +265,21 @@ def _read_source(
         reasons.append("%d of %d lines do not match its format" % (row["unparsed"], row["lines"]))
     if reasons:
         row["status"], row["reason"] = "partial", clean("; ".join(reasons))
-    elif tally.detail_every > 1:
-        row["reason"] = "statuses, bytes, pairs and times are estimated from every %d. block" % tally.detail_every
+    else:
+        row["reason"] = _estimates(tally, any(result.before_estimated for result in results))
     rows.append(row)
     counted = [result for result in results if result.before_requests is not None]
     return _Coverage(
         max(window.end - covered_from, 1.0), cut, sum(result.before_requests or 0 for result in counted) if counted else None,
         max([result.before_s or 0.0 for result in counted], default=None),
     )
+
+
+def _estimates(tally: Tally, before: bool) -> str | None:
+    """What is said of a log that was read as it should be, but is too big for everything to be counted."""
+    estimates = ["statuses, bytes, pairs and times are estimated from every %d. block" % tally.detail_every] if tally.detail_every > 1 else []
+    estimates += ["the time before the window from samples"] if before else []
+    return ", ".join(estimates) or None
 
 
 def _read_rotated(

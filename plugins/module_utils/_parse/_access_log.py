@@ -30,8 +30,11 @@ _PIECE = 8388608
 _PROBE_LIMIT = 1048576
 _PROBE = 16384
 
-#: The hour before the window is only counted, in at most so many bytes.
-_BEFORE_LIMIT = 268435456
+# The time before the window is only counted; where it is longer than the first, from so many samples of so many bytes:
+# to read all of it would cost a host that is short of I/O more than the window itself.
+_BEFORE_WHOLE = 4194304
+_SAMPLES = 48
+_SAMPLE = 65536
 
 Read = t.Callable[[int, int], bytes]
 
@@ -63,7 +66,8 @@ class Result(t.NamedTuple):
     """What a log gave.
 
     covered_from: the time from which on the window was read (its start where all of it was); before_requests and before_s: requests
-    in the part of the time before that the log reaches back to, and how long that is (null: not counted); first: the time of the oldest line.
+    in the part of the time before that the log reaches back to, how long that is (null: not counted), and whether it is an estimate;
+    first: the time of the oldest line.
     """
 
     lines: int
@@ -75,6 +79,7 @@ class Result(t.NamedTuple):
     before_requests: int | None
     before_s: float | None
     reasons: tuple[str, ...]
+    before_estimated: bool = False
 
 
 def read_window(log: LogFile, form: LogFormat, window: Window, tally: Tally, budget: Budget) -> Result:
@@ -96,11 +101,8 @@ def read_window(log: LogFile, form: LogFormat, window: Window, tally: Tally, bud
         oldest = line_time(log, reached, log.size, form.time)
         covered_from = oldest[1] if oldest else window.end
         reasons.append("only the newest %d of %d bytes of the window were read" % (taken, log.size - start))
-    counted, seconds = None, None
-    if not reached > start:
-        counted, seconds, more = _before(log, form.time, window, border, budget)
-        taken += more
-    return Result(lines, unparsed, requests, taken, first[1], covered_from, counted, seconds, tuple(reasons))
+    result = Result(lines, unparsed, requests, taken, first[1], covered_from, None, None, tuple(reasons))
+    return result if reached > start else _before(log, form.time, window, border, result)
 
 
 def window_bytes(log: LogFile, form: LogFormat, window: Window) -> int:
@@ -269,19 +271,22 @@ def _tail(log: LogFile, form: LogFormat, window: Window, tally: Tally, budget: B
     return Result(lines, unparsed, requests, taken, min(first, window.start), covered_from, None, None, tuple(reasons))
 
 
-def _before(log: LogFile, pattern: LinePattern, window: Window, border: int, budget: Budget) -> tuple[int | None, float | None, int]:
-    """How many lines are in the time before the window, how many seconds of it the log reaches back, and how many bytes that took."""
+def _before(log: LogFile, pattern: LinePattern, window: Window, border: int, result: Result) -> Result:
+    """The result with the lines of the time before the window, which ends at ``border``, and how many seconds of it the log reaches back."""
     start = find(log, pattern, window.before)
     if start is None:
-        return None, None, 0
-    lines, end, limit = 0, border, max(border - _BEFORE_LIMIT, start)
-    while end > limit and not budget.expired():
-        begin = max(end - _PIECE // 8, limit)
-        lines += log.read(begin, end - begin).count(b"\n")
-        end = begin
-    if end > start or start == 0:
-        oldest = line_time(log, end, log.size, pattern)
-        reached = max(oldest[1], window.before) if oldest else window.start
+        return result
+    size = border - start
+    if size <= _BEFORE_WHOLE:
+        lines, taken = (log.read(start, size).count(b"\n") if size > 0 else 0), max(size, 0)
     else:
-        reached = window.before
-    return lines, max(window.start - reached, 0.0), border - end
+        step = (size - _SAMPLE) // (_SAMPLES - 1)
+        seen = sum(log.read(start + number * step, _SAMPLE).count(b"\n") for number in range(_SAMPLES))
+        taken = _SAMPLES * _SAMPLE
+        lines = round(seen * size / taken)
+    reached = window.before
+    if start == 0:
+        oldest = line_time(log, 0, log.size, pattern)
+        reached = max(oldest[1], window.before) if oldest else window.start
+    return result._replace(
+        before_requests=lines, before_s=max(window.start - reached, 0.0), before_estimated=size > _BEFORE_WHOLE, bytes_read=result.bytes_read + taken)

@@ -189,6 +189,18 @@ def test_one_file_is_counted_once(host: Host) -> None:
     assert (data["requests"], data["workers"]) == (13, 4)
 
 
+def test_what_is_estimated_is_said(host: Host) -> None:
+    host.master()
+    host.write("/etc/nginx/nginx.conf", SITE)
+    host.write("/var/log/nginx/access.log", lines(70000, NOW - 601, 0.05, target="/" + "long/" * 12) + lines(60000, NOW, 0.0099, client="192.0.2.4"))
+    reading = host.collect()
+    assert (reading.status, reading.data["requests"]) == ("ok", 60000)
+    row = rows(reading)["/var/log/nginx/access.log"]
+    assert "every 3. block" in row["reason"] and "from samples" in row["reason"]
+    assert reading.data["before"]["per_s"] == pytest.approx(20, rel=0.05)
+    assert reading.data["bytes"] == pytest.approx(600000, rel=0.01)
+
+
 def test_a_file_of_two_formats(host: Host) -> None:
     """A server without a format of its own writes to the file that others write to with a field more."""
     host.master()

@@ -193,6 +193,18 @@ def test_how_far_back_the_log_reaches() -> None:
     assert (result.first, result.before_requests, result.before_s) == (NOW - 1200, 120, 600.0)
 
 
+def test_a_long_time_before_is_estimated_from_samples() -> None:
+    generator = random.Random(25)
+    made = [line(NOW - 4200 + number * 0.18, agent="x" * generator.randrange(20, 700)) for number in range(23300)]
+    result, tally, log = read(b"".join(made), window())
+    expected = plain(made, window())
+    same(tally, expected)
+    assert result.before_estimated
+    assert result.before_requests == pytest.approx(expected.before, rel=0.04)
+    assert result.before_s == 3600.0
+    assert log.bytes_read < sum(map(len, made)) * 0.8
+
+
 HOSTILE = (
     b"\x00" * 5000 + b"\n", b"\xff\xfe\x80" * 30 + b"\n", b"\n", b"\r\n", b"junk\n", b"\x1b[31m{{ lookup('pipe','id') }}\n",
     b'1.2.3.4 - - [20/Apr/2020:10:27:33 +0800] "GET /\n',
