@@ -86,6 +86,23 @@ class Selector:
         return self._known[expression]
 
 
+class Selected(t.Mapping[str, t.Any]):
+    """The facts of one rule by name, each selected when it is first asked for: most rules are decided by their scope."""
+
+    def __init__(self, expressions: t.Mapping[str, str], selector: Selector) -> None:
+        self._expressions = expressions
+        self._selector = selector
+
+    def __getitem__(self, name: str) -> t.Any:
+        return self._selector.select(self._expressions[name])
+
+    def __iter__(self) -> t.Iterator[str]:
+        return iter(self._expressions)
+
+    def __len__(self) -> int:
+        return len(self._expressions)
+
+
 @functools.lru_cache(maxsize=None)
 def compiled(expression: str) -> t.Any:
     """The compiled selection. Raises BadExpression."""

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.oncall.pressure.plugins.plugin_utils._evaluate import Condition, Outcome, Selector, evaluate
+from ansible_collections.oncall.pressure.plugins.plugin_utils._evaluate import Condition, Outcome, Selected, Selector, evaluate
 from ansible_collections.oncall.pressure.plugins.plugin_utils._format import age, fill
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import Rule, Sentence, Threshold
 from ansible_collections.oncall.pressure.plugins.plugin_utils._subjects import NEEDED, Subject, collector, subjects
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import num, rows, text
 
-Facts = t.Dict[str, t.Any]
+Facts = t.Mapping[str, t.Any]
 Thresholds = t.Mapping[str, t.Mapping[str, Threshold]]
 
 #: Components whose memory must have been measured before a host is called healthy.
@@ -53,14 +53,14 @@ def judge(
     """
     findings: list[Finding] = []
     unknown: dict[str, dict[str, None]] = {}
-    everything = subjects(snapshot)
+    everything = [(subject, Selector(subject.data)) for subject in subjects(snapshot)]
     for rule in rules.values():
-        matching = [subject for subject in everything if subject.kind == rule.subject]
+        matching = [(subject, selector) for subject, selector in everything if subject.kind == rule.subject]
         gap = None if matching else _gap(snapshot, NEEDED[rule.subject])
         if gap:
             unknown.setdefault(rule.id, {})[gap] = None
-        for subject in matching:
-            finding, missing = _apply(rule, subject, thresholds[rule.id], snapshot, held)
+        for subject, selector in matching:
+            finding, missing = _apply(rule, subject, selector, thresholds[rule.id], snapshot, held)
             if finding is not None:
                 findings.append(finding)
             unknown.setdefault(rule.id, {}).update(dict.fromkeys(missing))
@@ -86,13 +86,13 @@ def judge(
 def _apply(
     rule: Rule,
     subject: Subject,
+    selector: Selector,
     thresholds: t.Mapping[str, Threshold],
     snapshot: t.Mapping[str, t.Any],
     held: t.AbstractSet[tuple[str, str | None]],
 ) -> tuple[Finding | None, list[str]]:
     """The finding of a rule on a subject if it fired, and what was missing if that is not known."""
-    selector = Selector(subject.data)
-    facts = {name: selector.select(expression) for name, expression in rule.facts.items()}
+    facts = Selected(rule.facts, selector)
     now = (rule.id, subject.service) in held
     numbers = {name: threshold.leave if now else threshold.enter for name, threshold in thresholds.items()}
     if rule.scope is not None:
@@ -120,7 +120,7 @@ def _finding(rule: Rule, subject: Subject, facts: Facts, numbers: t.Mapping[str,
     component = facts.get(says.component) if says.component else subject.component
     share = facts.get(says.share) if says.share else None
     values = {**numbers, **facts}
-    silent = {name for name, value in facts.items() if value is None}
+    silent = [name for name, value in facts.items() if value is None]
     gaps = [gap for name in sorted(silent) for gap in [_gap(snapshot, collector(rule.subject, rule.facts[name]))] if gap]
     killed = (num(subject.data, "derived", "kills", "count") or 0) > 0 and says.resource == "memory"
     return Finding(
