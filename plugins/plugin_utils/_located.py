@@ -18,6 +18,9 @@ import yaml
 #: The largest rules file, in bytes.
 FILE_LIMIT = 256 * 1024
 
+#: The safe loader in C, several times as fast, where PyYAML has it.
+_LOADER: t.Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 Place = t.Tuple[t.Union[str, int], ...]
 
 
@@ -62,10 +65,10 @@ def parse(path: str, data: bytes) -> Located:
     """Plain data of YAML text. Raises BadFile."""
     try:
         text = data.decode("utf-8")
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        for event in yaml.parse(text, Loader=_LOADER):
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise BadFile(path, event.start_mark.line + 1, "anchors and aliases are not used in rules")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_LOADER)
     except UnicodeDecodeError as problem:
         raise BadFile(path, data[: problem.start].count(b"\n") + 1, "not UTF-8") from None
     except yaml.YAMLError as problem:

@@ -102,7 +102,7 @@ def test_the_users_rules_are_added_and_replace_by_id(tmp_path: Path) -> None:
 
 def test_a_broken_rule_of_the_users_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text(RULE.replace("weight: 10", "weight: heavy") + RULE.replace("mine.too_many", "mine.other"))
-    (tmp_path / "b.yml").write_text("- [unclosed")
+    (tmp_path / "b.yml").write_text("- id: [}\n")
     (tmp_path / "c.yml").write_bytes(b"- id: \xff\xfe\n")
     (tmp_path / "d.yml").write_text("id: mine.alone\n")
     loaded = _rules.load_rules(SHIPPED, [str(tmp_path)])
