@@ -51,7 +51,8 @@ started = time.perf_counter()
 reading = _nginx.measure(Machine(root), Options(traffic_window_s=window), *limits)
 row = reading.data["logs"][0]
 seconds = time.perf_counter() - started
-print(json.dumps({"seconds": seconds, "requests": reading.data["requests"], "lines": row["lines"], "unparsed": row["unparsed"], "covered_s": reading.data["covered_s"],
+print(json.dumps({"seconds": seconds, "requests": reading.data["requests"], "lines": row["lines"], "unparsed": row["unparsed"],
+                  "covered_s": reading.data["covered_s"],
                   "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "error_bound": reading.data["error_bound"], "reason": reading.reason}))
 """
 
