@@ -16,7 +16,7 @@ lint: venv-test ## ansible-lint (production), yamllint, ruff, shellcheck, licenc
 
 .PHONY: unit
 unit: venv-test ## unit tests: parsers on recordings, rules on cases, the /proc reader against psutil
-	@.venv/bin/python -m pytest -q tests/unit
+	@.venv/bin/python -m pytest -q tests/unit tests/lab
 
 .PHONY: contract
 contract: venv-test ## the design's laws: what imports what, what must match, what must not be there

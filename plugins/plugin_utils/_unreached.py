@@ -65,7 +65,7 @@ def explain(result: t.Mapping[str, t.Any]) -> str:
 
 
 def _text(result: t.Mapping[str, t.Any]) -> str:
-    return " ".join(str(result.get(name) or "") for name in ("msg", "module_stderr", "module_stdout"))[:16384]
+    return " ".join(str(result.get(name) or "") for name in ("msg", "module_stderr", "module_stdout", "exception"))[:16384]
 
 
 def is_python(result: t.Mapping[str, t.Any]) -> bool:

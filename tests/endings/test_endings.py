@@ -45,7 +45,7 @@ def diagnose(folder: Path, *arguments: str, inventory: str = "localhost,", **env
     """Run the playbook against this host, quickly."""
     folder = folder / "reports"
     argv = [str(PLAYBOOK), str(ROOT / "playbooks" / "diagnose.yml"), "-i", inventory, "-e", "pressure_report_dir=%s" % folder, "-e", "pressure_window=0.2",
-            "-e", "pressure_become=false", "-e", "ansible_python_interpreter=%s" % sys.executable]
+            "-e", "pressure_become=false", "-e", json.dumps({"ansible_python_interpreter": sys.executable})]
     if inventory == "localhost,":
         argv += ["-c", "local"]
     done = subprocess.run(argv + list(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, timeout=120, check=False,

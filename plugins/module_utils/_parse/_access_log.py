@@ -95,6 +95,9 @@ def read_window(log: LogFile, form: LogFormat, window: Window, tally: Tally, bud
     border = find(log, form.time, window.start)
     if start is None or border is None:
         return _tail(log, form, window, tally, budget, first[1])
+    if start <= first[0]:
+        # what stands before the first line that has a time was lost to the search and is counted too
+        start = 0
     lines, unparsed, requests, taken, reached = _tally(log, form, (start, log.size), window, tally, budget)
     covered_from, reasons = window.start, []
     if reached > start:

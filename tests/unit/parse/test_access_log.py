@@ -231,6 +231,12 @@ def test_hostile_lines_change_nothing_and_are_counted() -> None:
     assert inside > 0
 
 
+def test_junk_before_the_first_line_is_counted() -> None:
+    made = [line(NOW - 300 + number) for number in range(100)]
+    result, tally, dummy = read(b"junk {{ x }}\n" * 200 + b"".join(made), window())
+    assert (result.requests, result.unparsed, result.lines) == (100, 200, 300)
+
+
 def test_binary_noise_is_a_client_without_a_path() -> None:
     noise = line(NOW - 5).replace(b"GET / HTTP/1.1", b"\\x16\\x03\\x01\\x02")
     dummy, tally, log = read(noise * 5 + line(NOW - 4), window())
