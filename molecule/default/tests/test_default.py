@@ -14,7 +14,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from hosts import NAMES, connect, diagnosis, documents, output, snapshot
+from lab_hosts import NAMES, connect, diagnosis, documents, output, snapshot
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMAS = ROOT / "roles" / "diagnose" / "files" / "schemas"

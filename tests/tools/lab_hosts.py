@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import typing as t
 from pathlib import Path
 
@@ -17,8 +18,9 @@ NAMES = ("lab-1", "lab-2", "lab-3")
 
 
 def connect(name: str) -> t.Any:
-    """A host of the scenario's inventory."""
-    return testinfra.get_host("ansible://%s" % name, ansible_inventory=os.environ["MOLECULE_INVENTORY_FILE"])
+    """A host of the lab, entered by its engine and not by the way that the product took."""
+    engine = "docker" if shutil.which("docker") else "podman"
+    return testinfra.get_host("%s://%s" % (engine, name))
 
 
 def output(host: t.Any, command: str) -> str:
