@@ -10,7 +10,9 @@ fails.
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import time
 import typing as t
 
@@ -29,6 +31,14 @@ _BECOME = re.compile(
     r"|sudo: (?:command )?not found|(?:doas|su|sudo):",
     re.IGNORECASE,
 )
+
+
+#: How much longer than its collectors a host may take to answer at all: login, privileges, start of Python.
+_GRACE_S = 45.0
+
+
+class _Late(BaseException):
+    """A host took too long. No ordinary exception: what lies between would take it for a failure of its own and go on."""
 
 
 class ActionModule(ActionBase):
@@ -86,12 +96,48 @@ class ActionModule(ActionBase):
 
     def _call(self, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         arguments = {name: value for name, value in self._task.args.items() if name != "report_dir"}
+        limit_s = _number(arguments.get("timeout"), 15.0) + _GRACE_S
         try:
-            return t.cast("dict[str, t.Any]", self._execute_module(module_name=_MODULE, module_args=arguments, task_vars=task_vars))
+            # a host that accepts a login and then stalls would hold the whole run: the module's own limit is of no use there
+            before = signal.signal(signal.SIGALRM, _late)
+            signal.setitimer(signal.ITIMER_REAL, limit_s)
+            try:
+                return t.cast("dict[str, t.Any]", self._execute_module(module_name=_MODULE, module_args=arguments, task_vars=task_vars))
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, before)
+        except _Late:
+            _end_children()
+            return {"failed": True, "unreachable": True, "msg": "timed out: no answer in %.0f s after the login began" % limit_s}
         except AnsibleConnectionFailure as problem:
             return {"failed": True, "unreachable": True, "msg": str(problem)}
         except AnsibleError as problem:
             return {"failed": True, "msg": str(problem)}
+
+
+def _late(number: int, frame: t.Any) -> None:
+    raise _Late
+
+
+def _end_children() -> None:
+    """End what this worker started for the host and still waits for (ssh); where /proc does not tell, it ends with the connection."""
+    try:
+        with open("/proc/self/task/%d/children" % os.getpid(), encoding="ascii") as stream:
+            children = [int(word) for word in stream.read().split()]
+    except (OSError, ValueError):
+        return
+    for pid in children:
+        try:
+            os.kill(pid, signal.SIGTERM)
+        except OSError:
+            continue
+
+
+def _number(value: t.Any, otherwise: float) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return otherwise
 
 
 def _core() -> tuple[int, ...]:
