@@ -177,7 +177,7 @@ def _machine_memory(machine: Machine, first: _Sample, last: _Sample) -> dict[str
     return {
         "limit_bytes": total, "limit_source": "machine", "used_bytes": used, "available_bytes": available,
         "used_pct": round(100.0 * used / total, 2) if used is not None and total else None,
-        "cached_bytes": info.get("Cached", 0) + info.get("SReclaimable", 0), "committed_bytes": info.get("Committed_AS"),
+        "cached_bytes": max(info.get("Cached", 0) + info.get("SReclaimable", 0) - info.get("Shmem", 0), 0), "committed_bytes": info.get("Committed_AS"),
         "commit_limit_bytes": info.get("CommitLimit"), "swap_total_bytes": swap_total,
         "swap_used_bytes": swap_total - swap_free if swap_total is not None and swap_free is not None else None,
         "swap_in_per_s": _rate(first, last, first.vmstat.get("pswpin"), last.vmstat.get("pswpin")),
@@ -195,7 +195,8 @@ def _own_memory(machine: Machine, cgroups: Cgroups, root: OwnRoot) -> dict[str, 
     limit, source = (binding[0], "cgroup " + binding[1]) if binding is not None else (total, "machine")
     if limit is not None and total is not None and total < limit:
         limit, source = total, "machine"
-    used = own.bytes if own is not None else None
+    # as the kernel reckons MemAvailable: what can be given back counts as available
+    used = max(own.usage_bytes - (own.reclaimable_bytes or 0), 0) if own is not None else None
     return {
         "limit_bytes": limit, "limit_source": source, "used_bytes": used,
         "available_bytes": max(limit - used, 0) if limit is not None and used is not None else None,

@@ -12,6 +12,7 @@ tree it is part of.
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components._own_root import OwnRoot
@@ -31,10 +32,12 @@ _JOB_STARTERS = ("cron", "crond", "anacron", "atd", "fcron", "sshd", "sshd-sessi
 class Group:
     """The processes of one service."""
 
-    def __init__(self, manager: str, name: str, path: str | None) -> None:
+    def __init__(self, manager: str, name: str, path: str | None, shared_path: str | None = None) -> None:
         self.manager = manager
         self.name = name
+        #: its own cgroup; null where it has none, and then the one that it shares with others, where that is known
         self.path = path
+        self.shared_path = shared_path
         self.id = name if manager in ("systemd", "user", "session") else "%s:%s" % ("process" if manager == "none" else manager, name)
         self.processes: list[Process] = []
         self.seen: dict[int, Recognised] = {}
@@ -76,7 +79,7 @@ def group(machine: Machine, processes: t.Mapping[int, Process], root: OwnRoot) -
         contained = identity.manager in ("docker", "podman", "containerd", "kubernetes")
         program = _supervisor_program(machine, processes, starters, process) if starters and not contained else None
         if program is not None:
-            row = Group("supervisor", program, None)
+            row = Group("supervisor", program, None, path)
         elif identity.manager == "none":
             top = _top(processes, seen, process)
             row = Group("none", "%s:%d" % (top.name, top.pid), None)
@@ -107,7 +110,12 @@ def _recognise_all(machine: Machine, processes: t.Mapping[int, Process]) -> dict
 
 
 def _recognise_one(machine: Machine, process: Process) -> Recognised:
-    """One that calls itself a known program must be run by the executable of one, where that may be seen."""
+    """One that calls itself a known program must be run by the executable of one, where that may be seen.
+
+    The arguments of one that is stuck in the kernel are not read; its name is that of its script, and stands for them.
+    """
+    if process.state == "D" and process.name in _WORKER_COMPONENTS:
+        return recognise(process.name, ["python3", process.name, "worker"], None)
     seen = recognise(process.name, process.argv, None)
     if seen.component in ("other", "host"):
         return seen
@@ -141,7 +149,15 @@ def _program_name(machine: Machine, process: Process) -> str:
     except OSError:
         return process.name
     names = dict(part.partition(b"=")[::2] for part in environment.split(b"\0") if part.startswith(b"SUPERVISOR_"))
-    return decode(names.get(b"SUPERVISOR_GROUP_NAME") or names.get(b"SUPERVISOR_PROCESS_NAME") or process.name.encode())
+    return program_name(decode(names.get(b"SUPERVISOR_GROUP_NAME", b"")), decode(names.get(b"SUPERVISOR_PROCESS_NAME", b""))) or process.name
+
+
+def program_name(group_name: str, process_name: str) -> str:
+    """A program's name from what supervisor tells its processes: one of several processes is called NAME_00, and a program that
+    stands in a group of programs has that group's name beside its own."""
+    if not process_name or process_name == group_name or re.match(re.escape(group_name) + r"_[0-9]+\Z", process_name):
+        return group_name
+    return re.sub(r"_[0-9]+\Z", "", process_name)
 
 
 def _top(processes: t.Mapping[int, Process], seen: t.Mapping[int, Recognised], process: Process) -> Process:

@@ -95,7 +95,7 @@ def _service(cgroups: Cgroups, root: OwnRoot, group: Group, before: tuple[float,
     workers = [process for process in group.workers if process.seen_twice]
     return {
         "id": clean(group.id, 200), "name": clean(group.name, 200), "manager": group.manager, "component": group.component, "role": group.role,
-        "cgroup": clean(group.path, 400) if group.path else None, "state": "running" if alive else "unknown", "restarts": None, "result": None,
+        "cgroup": clean(group.path or group.shared_path or "", 400) or None, "state": "running" if alive else "unknown", "restarts": None, "result": None,
         "main_pid": group.main.pid if group.main.seen_twice else None,
         "cpu": _cpu(cgroups, root, group, before[1], window), "memory": _memory(cgroups, root, group, alive),
         "processes": len(alive), "threads": sum(process.threads for process in alive),
@@ -125,13 +125,19 @@ def _memory(cgroups: Cgroups, root: OwnRoot, group: Group, alive: t.Sequence[Pro
     row: dict[str, t.Any] = {"limit_bytes": None, "limit_source": None, "peak_bytes": None, "oom_kills": None, "max_hits": None}
     path = group.cgroup_path(cgroups, "memory")
     own = cgroups.memory(path) if path is not None else None
+    top = root.membership.get("memory" if cgroups.version("memory") == 1 else "", "/")
     if path is not None and own is not None:
-        top = root.membership.get("memory" if cgroups.version("memory") == 1 else "", "/")
         binding = cgroups.binding_memory_limit(path, top)
         if binding is not None:
             row.update(limit_bytes=binding[0], limit_source="service" if binding[1] == path else clean(binding[1], 400))
         row.update(bytes=own.bytes, source="cgroup", peak_bytes=own.peak_bytes, oom_kills=own.oom_kills, max_hits=own.max_hits)
-    elif alive and all(process.pss_bytes is not None for process in alive):
+        return row
+    shared = cgroups.path(group.main.cgroup, "memory") if group.shared_path is not None else None
+    binding = cgroups.binding_memory_limit(shared, top) if shared is not None else None
+    if binding is not None:
+        # what it shares with others binds it all the same
+        row.update(limit_bytes=binding[0], limit_source=clean(binding[1], 400))
+    if alive and all(process.pss_bytes is not None for process in alive):
         row.update(bytes=sum(process.pss_bytes or 0 for process in alive), source="pss")
     else:
         row.update(bytes=sum(process.rss_bytes for process in alive), source="rss")

@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import importlib.util
 import platform
+import re
 import resource
 import sys
 import time
 import typing as t
 
+from ansible_collections.oncall.pressure.plugins.module_utils._components._own_root import own_root
 from ansible_collections.oncall.pressure.plugins.module_utils._components._process_table import own_chain
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Collector, Options, Reading, run_all
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
+from ansible_collections.oncall.pressure.plugins.module_utils._parse import _cgroup
 from ansible_collections.oncall.pressure.plugins.module_utils._version import VERSION
 
 SCHEMA = 1
@@ -60,6 +63,8 @@ def _nginx(machine: Machine, options: Options) -> Reading:
 
 COLLECTORS: dict[str, Collector] = {"host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx}
 
+_PYTHON = ("gunicorn", "uvicorn", "celery", "rq")
+
 #: What a unit's own record says better than its processes do.
 _OF_UNITS = ("state", "restarts", "result", "settings")
 
@@ -71,6 +76,9 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
     rows, pss_bytes = run_all(COLLECTORS, machine, options, limit_s)
     data = {name: row["data"] or {} for name, row in rows.items()}
     services = t.cast("list[dict[str, t.Any]]", data["services"].get("services", []))
+    joined = join(services, data["units"]) if rows["services"]["data"] is not None or rows["units"]["data"] is not None else None
+    if joined and isinstance(rows["oom"]["data"], dict):
+        give_to_programs(rows["oom"]["data"], joined, own_root(machine).prefix)
     return {
         "schema": SCHEMA,
         "name": None,
@@ -81,7 +89,7 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         "host": data["host"].get("host"),
         "machine": data["host"].get("machine"),
         "processes": data["services"].get("processes"),
-        "services": join(services, data["units"]) if rows["services"]["data"] is not None or rows["units"]["data"] is not None else None,
+        "services": joined,
         "oom": rows["oom"]["data"],
         "nginx": rows["nginx"]["data"],
     }
@@ -108,12 +116,54 @@ def join(services: list[dict[str, t.Any]], units: t.Mapping[str, t.Any]) -> list
     return services
 
 
+def give_to_programs(oom: dict[str, t.Any], services: t.Sequence[t.Mapping[str, t.Any]], prefix: str) -> None:
+    """Give kills to the programs of a supervisor: the kernel knows only the cgroup that they share.
+
+    A kill in such a cgroup belongs to the one program there whose software has the victim's name; where several have, it stays.
+    """
+    programs: dict[str | None, list[t.Mapping[str, t.Any]]] = {}
+    for service in services:
+        if service["manager"] == "supervisor" and service["cgroup"]:
+            programs.setdefault(_cgroup.identify(service["cgroup"], prefix).name or None, []).append(service)
+    moved: dict[tuple[str | None, str], str] = {}
+    for event in (oom.get("events") or []) if programs else []:
+        fitting = [row["id"] for row in programs.get(event["service"], []) if event["own"] and _is_of(event["name"] or "", row["component"])]
+        if len(fitting) == 1:
+            moved[event["service"], event["name"]] = fitting[0]
+            event["service"] = fitting[0]
+    for (unit, name), program in moved.items():
+        _move(oom["services"], unit, name, program, [event for event in oom["events"] if event["service"] == program and event["name"] == name])
+
+
+def _is_of(name: str, component: str) -> bool:
+    """Whether a process of this short name may be one of a component's."""
+    return component in _PYTHON and (name.startswith(component) or bool(re.match(r"python[0-9.]*\Z", name)) or (component == "celery" and name.startswith("[celeryd")))
+
+
+def _move(rows: dict[str, t.Any], unit: str | None, name: str, program: str, events: t.Sequence[t.Mapping[str, t.Any]]) -> None:
+    """Move the kills of one name from a unit's row to a program's."""
+    old = rows.get(unit) if unit is not None else None
+    kills = old["names"].pop(name, len(events)) if old is not None else len(events)
+    if old is not None:
+        old["kills"] -= kills
+        if old["kills"] <= 0:
+            del rows[unit]
+    sizes = sorted(event["anon_rss_bytes"] for event in events if event["anon_rss_bytes"] is not None)
+    row = rows.setdefault(program, {"kills": 0, "last_at": None, "last_age_s": None, "largest_anon_rss_bytes": None, "median_anon_rss_bytes": None, "names": {}})
+    row["kills"] += kills
+    row["names"][name] = row["names"].get(name, 0) + kills
+    # events come newest first
+    row.update(last_at=events[0]["at"], last_age_s=events[0]["age_s"])
+    if sizes:
+        row.update(largest_anon_rss_bytes=sizes[-1], median_anon_rss_bytes=sizes[len(sizes) // 2])
+
+
 def _down(name: str, record: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """A service of a known component that has no process now."""
     limit = record.get("memory_limit_bytes")
     return {
         "id": name, "name": name.partition(":")[2] or name, "manager": record.get("manager", "systemd"), "component": record.get("component", "other"),
-        "role": record.get("role", "other"), "cgroup": None, "state": record.get("state") or "stopped", "restarts": record.get("restarts"),
+        "role": record.get("role", "other"), "cgroup": None, "state": record.get("state") or "unknown", "restarts": record.get("restarts"),
         "result": record.get("result"), "main_pid": None,
         "cpu": {"used": None, "source": None, "share": None, "quota": record.get("cpu_quota"), "throttled_pct": None},
         "memory": {"bytes": None, "source": None, "limit_bytes": limit, "limit_source": "service" if limit is not None else None,

@@ -22,13 +22,18 @@ class Memory(t.NamedTuple):
 
     #: usage without file cache that nobody used lately (what the kernel frees first)
     bytes: int | None
+    #: file cache, without memory that is shared by name (which cannot be given back)
     cached_bytes: int | None
+    #: what the kernel can give back: all file cache on its lists, and the slabs that it calls reclaimable
+    reclaimable_bytes: int | None
     limit_bytes: int | None
     peak_bytes: int | None
     swap_bytes: int | None
     #: kills and times at the limit since the cgroup was made
     oom_kills: int | None
     max_hits: int | None
+    #: everything that is charged to it
+    usage_bytes: int
 
 
 class CpuTime(t.NamedTuple):
@@ -86,19 +91,23 @@ class Cgroups:
             stat = _cgroup.counters(self._text("memory", path, "memory.stat") or "")
             control = _cgroup.counters(self._text("memory", path, "memory.oom_control") or "")
             limit, peak = self.memory_limit(path), self._number("memory", path, "memory.max_usage_in_bytes")
-            inactive, cached, swap = stat.get("total_inactive_file"), stat.get("total_cache"), stat.get("total_swap")
+            names = ("total_inactive_file", "total_active_file", "total_slab_reclaimable", "total_cache", "total_shmem")
+            swap = stat.get("total_swap")
             kills, hits = control.get("oom_kill"), self._number("memory", path, "memory.failcnt")
         else:
             usage = self._number("", path, "memory.current")
             stat = _cgroup.counters(self._text("", path, "memory.stat") or "")
             events = _cgroup.counters(self._text("", path, "memory.events") or "")
             limit, peak = self.memory_limit(path), self._number("", path, "memory.peak")
-            inactive, cached, swap = stat.get("inactive_file"), stat.get("file"), self._number("", path, "memory.swap.current")
+            names = ("inactive_file", "active_file", "slab_reclaimable", "file", "shmem")
+            swap = self._number("", path, "memory.swap.current")
             kills, hits = events.get("oom_kill"), events.get("max")
         if usage is None:
             return None
-        used = None if inactive is None else max(usage - inactive, 0)
-        return Memory(usage if used is None else used, cached, limit, peak, swap, kills, hits)
+        inactive, active, slab, cache, shared = (stat.get(name) for name in names)
+        used = usage if inactive is None else max(usage - inactive, 0)
+        reclaimable = None if inactive is None else inactive + (active or 0) + (slab or 0)
+        return Memory(used, None if cache is None else max(cache - (shared or 0), 0), reclaimable, limit, peak, swap, kills, hits, usage)
 
     def memory_limit(self, path: str) -> int | None:
         """The cgroup's own limit in bytes, null where it has none."""

@@ -12,7 +12,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.oncall.pressure.plugins.module_utils._components import _services
+from ansible_collections.oncall.pressure.plugins.module_utils._components import _membership, _services
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 
@@ -106,6 +106,7 @@ def test_a_unit_with_its_limit_kills_and_workers(tmp_path: pathlib.Path, version
 def test_programs_of_a_supervisor_are_services_of_their_own(tmp_path: pathlib.Path) -> None:
     host = Host(tmp_path)
     unit = "/system.slice/supervisor.service"
+    host.cgroup(unit, 200, 512)
     host.process(50, 1, "supervisord", ["/usr/bin/python3", "/usr/bin/supervisord", "-n"], unit)
     celery = ["/usr/bin/python3", "/usr/bin/celery", "-A", "shop", "worker", "-c", "2"]
     host.process(60, 50, "celery", celery, unit, 40, "A=1\0SUPERVISOR_GROUP_NAME=shop-jobs\0SUPERVISOR_PROCESS_NAME=shop-jobs_00\0")
@@ -117,8 +118,9 @@ def test_programs_of_a_supervisor_are_services_of_their_own(tmp_path: pathlib.Pa
     jobs = services["supervisor:shop-jobs"]
     assert (jobs["manager"], jobs["component"], jobs["role"], jobs["name"]) == ("supervisor", "celery", "worker", "shop-jobs")
     assert {worker["pid"] for worker in jobs["workers"]} == {61, 62}
-    # it shares the unit's cgroup with others: only the sum of its processes is its own
-    assert (jobs["memory"]["source"], jobs["memory"]["bytes"], jobs["memory"]["limit_bytes"]) == ("pss", 110 * 1000 * 1024, None)
+    # it shares the unit's cgroup with others: only the sum of its processes is its own, and the limit binds it all the same
+    assert (jobs["memory"]["source"], jobs["memory"]["bytes"]) == ("pss", 110 * 1000 * 1024)
+    assert (jobs["memory"]["limit_bytes"], jobs["memory"]["limit_source"], jobs["cgroup"]) == (512 * MIB, unit, unit)
 
 
 def test_containers_sessions_and_what_nobody_manages(tmp_path: pathlib.Path) -> None:
@@ -161,3 +163,19 @@ def test_a_process_stuck_in_the_kernel_is_not_asked_for_its_arguments(tmp_path: 
     (tmp_path / "proc/600/cmdline").unlink()
     reading = _services.collect(Machine(str(tmp_path)), Options(window_s=1.0))
     assert reading.data["processes"]["blocked"] == [{"pid": 600, "name": "backup", "service": "backup.service"}]
+
+
+@pytest.mark.parametrize("group,process,name", [
+    ("web", "web", "web"), ("web", "web_00", "web"), ("shop", "web", "web"), ("shop", "worker_03", "worker"), ("web_2", "web_2", "web_2"), ("web", "", "web")])
+def test_a_programs_name(group: str, process: str, name: str) -> None:
+    assert _membership.program_name(group, process) == name
+
+
+def test_a_worker_stuck_in_the_kernel_is_still_a_worker(tmp_path: pathlib.Path) -> None:
+    host = Host(tmp_path)
+    path = "/system.slice/shop-web.service"
+    host.process(100, 1, "gunicorn", GUNICORN, path)
+    host.process(101, 100, "gunicorn", GUNICORN, path)
+    host.process(102, 100, "gunicorn", GUNICORN, path, state="D")
+    service = host.services()["shop-web.service"]
+    assert {worker["pid"] for worker in service["workers"]} == {101, 102}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jsonschema
 import psutil
+import pytest
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _snapshot
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options
@@ -65,11 +66,44 @@ def test_a_running_service_takes_what_its_unit_says() -> None:
 
 def test_units_of_no_known_component_are_not_added_and_programs_are() -> None:
     joined = _snapshot.join([],
-                            {"units": {"other.service": record(settings=None)}, "programs": {"supervisor:jobs": record(manager="supervisor", state="stopped")}})
-    assert [(row["id"], row["name"], row["manager"]) for row in joined] == [("supervisor:jobs", "jobs", "supervisor")]
+                            {"units": {"other.service": record(settings=None)}, "programs": {"supervisor:jobs": record(manager="supervisor", state=None)}})
+    assert [(row["id"], row["name"], row["manager"], row["state"]) for row in joined] == [("supervisor:jobs", "jobs", "supervisor", "unknown")]
 
 
 def test_what_was_started_by_hand_gets_its_settings_by_its_main_process() -> None:
     joined = _snapshot.join([service("process:gunicorn:10"), service("process:gunicorn:11", main_pid=11)],
                             {"processes": {"10": {"settings": {"program": "gunicorn"}}}})
     assert [row["settings"] for row in joined] == [{"program": "gunicorn"}, None]
+
+
+def kills(name: str, unit: t.Optional[str], count: int, mib: int) -> dict[str, t.Any]:
+    events = [{"at": "2026-01-01T00:00:0%dZ" % (9 - number), "age_s": 10.0 + number, "name": name, "service": unit, "own": True, "anon_rss_bytes": mib * 1048576}
+              for number in range(count)]
+    rows = {} if unit is None else {unit: {"kills": count, "last_at": events[0]["at"], "last_age_s": 10.0, "largest_anon_rss_bytes": mib * 1048576,
+                                           "median_anon_rss_bytes": mib * 1048576, "names": {name: count}}}
+    return {"events": events, "services": rows}
+
+
+def program(name: str, component: str, cgroup: str) -> dict[str, t.Any]:
+    return {"id": "supervisor:" + name, "manager": "supervisor", "component": component, "cgroup": cgroup}
+
+
+HERE = "/docker/" + "5f" * 32
+
+
+@pytest.mark.parametrize("unit,cgroup,prefix", [
+    ("supervisor.service", "/system.slice/supervisor.service", ""), ("supervisor.service", HERE + "/system.slice/supervisor.service", HERE), (None, HERE, HERE)],
+    ids=["in a unit", "in a unit in a container", "in a container"])
+def test_kills_in_a_supervisors_cgroup_belong_to_the_program_of_the_victims_name(unit: t.Optional[str], cgroup: str, prefix: str) -> None:
+    oom = kills("gunicorn", unit, 3, 90)
+    _snapshot.give_to_programs(oom, [program("web", "gunicorn", cgroup), program("jobs", "celery", cgroup)], prefix)
+    assert {event["service"] for event in oom["events"]} == {"supervisor:web"}
+    assert list(oom["services"]) == ["supervisor:web"]
+    row = oom["services"]["supervisor:web"]
+    assert (row["kills"], row["names"], row["last_age_s"], row["largest_anon_rss_bytes"]) == (3, {"gunicorn": 3}, 10.0, 90 * 1048576)
+
+
+def test_a_kill_that_may_be_either_programs_stays_the_units() -> None:
+    oom = kills("python3", "supervisor.service", 2, 50)
+    _snapshot.give_to_programs(oom, [program("web", "gunicorn", "/system.slice/supervisor.service"), program("jobs", "celery", "/system.slice/supervisor.service")], "")
+    assert list(oom["services"]) == ["supervisor.service"] and oom["services"]["supervisor.service"]["kills"] == 2
