@@ -216,6 +216,8 @@ def essential_gaps(snapshot: t.Mapping[str, t.Any]) -> list[str]:
         ("oom", "kernel kills", num(snapshot, "oom", "kills")),
     )
     found = [_gap(snapshot, name) or words for name, words, value in wanted if value is None]
+    # A collector that failed may leave an empty list behind, and one that was stopped half of its figures: neither is a measurement.
+    found.extend(_gap(snapshot, name) or name for name in ("host", "services") if text(snapshot, "collectors", name, "status") not in ("ok", "partial"))
     covered = _uncovered(snapshot)
     blind = [
         text(row, "name") or str(row.get("id"))
