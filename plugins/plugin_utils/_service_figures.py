@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, known, num, pct, ratio, rows, text
-from ansible_collections.oncall.pressure.plugins.plugin_utils._worker_figures import FILL, worker_figures
+from ansible_collections.oncall.pressure.plugins.plugin_utils._worker_figures import FILL, worker_figures, workers_total
 
 #: A worker that uses less of a CPU than this waits for work, it does not compete; one that stands in line for this much does.
 BUSY_CPU = 0.05
@@ -26,7 +26,7 @@ def service_figures(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.A
     kills = kill_figures(service, snapshot)
     memory = _memory(service, snapshot, kills)
     workers = worker_figures(service, kills, memory["binding_bytes"], memory["budget_bytes"])
-    memory["workers_pct"] = pct(num(service, "worker_summary", "total_bytes"), memory["binding_bytes"])
+    memory["workers_pct"] = pct(workers_total(service), memory["binding_bytes"])
     return {"kills": kills, "memory": memory, "workers": workers, "cpu": _cpu(service, snapshot, workers), "traffic": _traffic(service, snapshot)}
 
 
@@ -42,6 +42,7 @@ def kill_figures(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any]
     events = [event for event in rows(snapshot, "oom", "events") if event.get("service") == identity and event.get("own") is not False]
     machine_wide = sum(1 for event in events if event.get("constraint") == "global")
     names = at(row, "names")
+    sizes = sorted(known(*(num(event, "anon_rss_bytes") for event in events)))
     return {
         "count": count,
         "from_log": sure,
@@ -52,6 +53,7 @@ def kill_figures(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any]
         "window_s": num(snapshot, "oom", "window_s"),
         "median_bytes": num(row, "median_anon_rss_bytes"),
         "largest_bytes": num(row, "largest_anon_rss_bytes"),
+        "next_bytes": sizes[-2] if len(sizes) >= 2 else None,
         "names": sorted(str(name) for name in names)[:4] if isinstance(names, dict) and names else None,
         "counter": num(service, "memory", "oom_kills"),
     }
@@ -69,7 +71,7 @@ def _memory(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any], kil
     others = None if host_used is None or used is None else max(host_used - used, 0)
     everyone = sum(known(*(num(other, "memory", "bytes") for other in rows(snapshot, "services"))))
     # With a limit of its own, what is not its workers (a master, a cache in active use) is at most an eighth of it.
-    total = num(service, "worker_summary", "total_bytes")
+    total = workers_total(service)
     rest = 0.0 if not has_own or used is None or total is None or own is None else min(max(used - total, 0), own / 8)
     room = FILL * binding if binding is not None else None
     taken = rest if has_own else others

@@ -34,6 +34,15 @@ class Sizes(t.NamedTuple):
     largest_ratio: float | None
     next_ratio: float | None
     settled: bool
+    assumed: bool = False
+
+
+class Living(t.NamedTuple):
+    """A living worker: what it costs (PSS where that was read), what is resident, its age."""
+
+    size: float
+    rss_bytes: float | None
+    age_s: float | None
 
 
 def worker_figures(service: t.Mapping[str, t.Any], kills: t.Mapping[str, t.Any], limit: float | None, budget: float | None) -> dict[str, t.Any]:
@@ -47,6 +56,7 @@ def worker_figures(service: t.Mapping[str, t.Any], kills: t.Mapping[str, t.Any],
     target = None if fits is None or count is None or count < 2 else max(1, min(fits, int(count) - 1))
     # The process to look at, where the one that stands out is alive.
     alive = not down and (num(service, "worker_summary", "largest_bytes") or 0) >= 0.9 * (sizes.largest or 0)
+    excess = None if sizes.largest is None or sizes.each is None else max(sizes.largest - sizes.each, 0)
     lower_by = None if target is None or count is None else count - target
     return {
         "down": down,
@@ -57,13 +67,15 @@ def worker_figures(service: t.Mapping[str, t.Any], kills: t.Mapping[str, t.Any],
         "each_pct_of_limit": pct(sizes.each, limit),
         "measure": sizes.measure,
         "settled": sizes.settled,
-        "total_bytes": num(service, "worker_summary", "total_bytes"),
+        "assumed": sizes.assumed,
+        "total_bytes": workers_total(service),
         "spread_pct": num(service, "worker_summary", "spread_pct") if sizes.settled and not down else None,
         "largest_bytes": sizes.largest,
         "largest_pid": num(service, "worker_summary", "largest_pid") if alive else None,
         "largest_ratio": sizes.largest_ratio,
         "next_ratio": sizes.next_ratio,
-        "excess_bytes": None if sizes.largest is None or sizes.each is None else max(sizes.largest - sizes.each, 0),
+        "excess_bytes": excess,
+        "excess_pct": pct(excess, limit),
         "median_age_s": num(service, "worker_summary", "median_age_s"),
         "demand_bytes": None if sizes.each is None or count is None else sizes.each * count,
         "demand_pct": pct(None if sizes.each is None or count is None else sizes.each * count, limit),
@@ -108,53 +120,90 @@ def _count(down: bool, running: float | None, configured: float | None, killed: 
 
 def _sizes(service: t.Mapping[str, t.Any], kills: t.Mapping[str, t.Any], limit: float | None, count: float | None, down: bool) -> Sizes:
     workers = [] if down else rows(service, "workers")
-    key = "pss_bytes" if text(service, "worker_summary", "memory_source") == "pss" else "rss_bytes"
-    living = [(size, num(worker, "age_s")) for worker in workers for size in known(num(worker, key))]
+    living = [Living(*sizes, num(worker, "rss_bytes"), num(worker, "age_s")) for worker in workers for sizes in [known(num(worker, _key(service)))] if sizes]
     victim = t.cast("float | None", kills.get("median_bytes"))
     last = t.cast("float | None", kills.get("last_age_s"))
     if not kills.get("count") or victim is None or last is None:
-        return _of_living([size for size, dummy in living], service, key)
-    survivors = [size for size, age in living if age is not None and age > last]
+        return _of_living([worker.size for worker in living], service)
+    survivors = [worker for worker in living if worker.age_s is not None and worker.age_s > last]
     if len(survivors) >= 2 and len(survivors) * 2 >= len(living):
-        return _beside_survivors(survivors, [size for size, dummy in living], victim, key)
-    return _of_victims(victim, t.cast("float | None", kills.get("largest_bytes")), limit, count)
+        return _beside_survivors(survivors, [worker.size for worker in living], victim, service)
+    return _of_victims(victim, kills, limit, count)
 
 
-def _of_living(sizes: list[float], service: t.Mapping[str, t.Any], key: str) -> Sizes:
-    measure = key[:3].upper()
+def _key(service: t.Mapping[str, t.Any]) -> str:
+    return "pss_bytes" if text(service, "worker_summary", "memory_source") == "pss" else "rss_bytes"
+
+
+def workers_total(service: t.Mapping[str, t.Any]) -> float | None:
+    """The memory of all workers in bytes. RSS counts what they share once for each: without the cgroup's figure as a bound its sum is no measure."""
+    total = num(service, "worker_summary", "total_bytes")
+    used = num(service, "memory", "bytes") if text(service, "memory", "source") == "cgroup" else None
+    if total is None or used is not None:
+        return min(known(total, used)) if total is not None else None
+    return None if text(service, "worker_summary", "memory_source") == "rss" else total
+
+
+def _at_most(size: float, service: t.Mapping[str, t.Any]) -> tuple[float, str]:
+    """What one worker costs and the name of that measure: an RSS is at most an equal part of what the service uses."""
+    used = num(service, "memory", "bytes") if text(service, "memory", "source") == "cgroup" else None
+    part = ratio(used, num(service, "worker_summary", "count"))
+    if _key(service) == "rss_bytes" and part is not None and part < size:
+        return part, "an equal part of what the service uses"
+    return size, _key(service)[:3].upper()
+
+
+def _of_living(sizes: list[float], service: t.Mapping[str, t.Any]) -> Sizes:
     if not sizes:
         each = num(service, "worker_summary", "median_bytes")
-        return Sizes(each, measure if each is not None else None, num(service, "worker_summary", "largest_bytes"), None, None, True)
+        cost, measure = (None, None) if each is None else _at_most(each, service)
+        return Sizes(cost, measure, num(service, "worker_summary", "largest_bytes"), None, None, True)
     ordered = sorted(sizes)
     others = ordered[:-1]
     if not others:
-        return Sizes(ordered[0], measure, ordered[0], 1.0, 1.0, True)
+        return Sizes(*_at_most(ordered[0], service), ordered[0], 1.0, 1.0, True)
     stands_out = ratio(ordered[-1], median(others))
     beside = ratio(ordered[-1], others[-1])
     # Where one stands out, the others are what one more worker costs.
     each = median(others) if stands_out is not None and stands_out >= 3 else median(ordered)
-    return Sizes(each, measure, ordered[-1], stands_out, beside, True)
+    return Sizes(*_at_most(each or 0.0, service), ordered[-1], stands_out, beside, True)
 
 
-def _beside_survivors(survivors: list[float], living: list[float], victim: float, key: str) -> Sizes:
-    """Workers that lived through the kill, beside the one that did not: the odd one may be dead or alive."""
-    dead = (ratio(victim, median(survivors)), ratio(victim, max(survivors)))
+def _beside_survivors(survivors: list[Living], living: list[float], victim: float, service: t.Mapping[str, t.Any]) -> Sizes:
+    """Workers that lived through the kill, beside the one that did not: the odd one may be dead or alive.
+
+    The kernel's line counts pages that workers share in full, as RSS does and PSS does not: a victim is compared with RSS alone.
+    """
+    resident = known(*(worker.rss_bytes for worker in survivors))
+    dead = (ratio(victim, median(resident)), ratio(victim, max(resident, default=None)))
     others = sorted(living)[:-1]
     alive = (ratio(max(living), median(others)), ratio(max(living), max(others)))
+    usual, measure = _at_most(median([worker.size for worker in survivors]) or 0.0, service)
+    if _odd(dead) and (dead[1] or 0) >= (alive[1] or 0):
+        return Sizes(median(resident), "RSS", victim, dead[0], dead[1], True)
+    if _odd(alive):
+        return Sizes(usual, measure, max(living), alive[0], alive[1], True)
+    # What the victim shared is not what it cost: its siblings tell how much that is.
+    shared = max((median(resident) or usual) - usual, 0.0)
     stands_out, beside = max(dead, alive, key=lambda pair: pair[1] or 0)
-    odd = stands_out is not None and beside is not None and stands_out >= 3 and beside >= 2
-    usual = median(survivors) or 0.0
-    each = usual if odd else max(usual, victim)
-    measure = key[:3].upper() if odd or usual >= victim else "anonymous memory when killed"
-    return Sizes(each, measure, max(victim, *living), stands_out, beside, True)
+    if victim - shared > usual:
+        usual, measure = victim - shared, "anonymous memory when killed, less what they share"
+    return Sizes(usual, measure, max(living), stands_out, beside, True)
 
 
-def _of_victims(victim: float, largest: float | None, limit: float | None, count: float | None) -> Sizes:
-    """Nothing alive compares: what the victim left of the limit to the others says whether it stood out."""
-    measure = "anonymous memory when killed"
-    if limit is None or count is None or count < 2 or victim >= limit:
-        return Sizes(victim, measure, largest, None, None, False)
-    rest = (limit - victim) / (count - 1)
-    stands_out = ratio(victim, rest)
-    odd = stands_out is not None and stands_out >= 3
-    return Sizes(rest if odd else victim, measure, largest if largest is not None else victim, stands_out, stands_out, False)
+def _odd(pair: tuple[float | None, float | None]) -> bool:
+    """Whether a worker stands out: against the median of the others, and against the next."""
+    return (pair[0] or 0) >= 3 and (pair[1] or 0) >= 2
+
+
+def _of_victims(victim: float, kills: t.Mapping[str, t.Any], limit: float | None, count: float | None) -> Sizes:
+    """Nothing alive compares. One victim's size does not say whether it stood out, for it counts what was shared in full; several do."""
+    largest = t.cast("float | None", kills.get("largest_bytes"))
+    several = (t.cast("float | None", kills.get("count")) or 0) >= 2
+    stands_out = ratio(largest, victim) if several else None
+    beside = ratio(largest, t.cast("float | None", kills.get("next_bytes"))) if several else None
+    each, measure, assumed = victim, "anonymous memory when killed", False
+    # More than an equal part of the limit cannot have been every worker's own; more than half of it is no matter of their number.
+    if limit is not None and count is not None and count >= 2 and limit / count < victim <= limit / 2:
+        each, measure, assumed = limit / count, "an equal part of the limit", True
+    return Sizes(each, measure, largest if largest is not None else victim, stands_out, beside, False, assumed)
