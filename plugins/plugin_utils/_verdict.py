@@ -230,20 +230,26 @@ def essential_gaps(snapshot: t.Mapping[str, t.Any]) -> list[str]:
 
 
 def _uncovered(snapshot: t.Mapping[str, t.Any]) -> str | None:
-    """Words for a kernel log that does not reach back over the window, unless the counters say that it holds every kill there ever was."""
+    """Words for kernel kills that the log may not show, unless the counters say that it holds every kill there ever was."""
     covered = num(snapshot, "oom", "covered_s")
     window = num(snapshot, "oom", "window_s")
     uptime = num(snapshot, "taken", "uptime_s")
     kills = num(snapshot, "oom", "kills")
-    if covered is None or window is None or kills is None:
+    if window is None or kills is None:
         return None
-    reach = min(window, uptime) if uptime is not None else window
-    # A minute of slack: a log begins with the boot's first message, and clocks are rounded.
-    if covered >= reach - 60:
-        return None
+    others = num(snapshot, "oom", "unattributed") or 0
     # The machine's counter counts everybody's kills, the control group's (all that a container has) its own.
     machine, own = (num(snapshot, "oom", "counters", name) for name in ("vmstat_oom_kill", "cgroup_oom_kill"))
-    counted, seen = (machine, kills + (num(snapshot, "oom", "unattributed") or 0)) if machine is not None else (own, kills)
+    if machine is None and own and not kills and others:
+        # What is another's by the names in the log may be its own under a name that it does not see from inside.
+        return "kernel kills: %d counted by the own control group, none attributed" % own
+    reach = min(window, uptime) if uptime is not None else window
+    # A minute of slack: a log begins with the boot's first message, and clocks are rounded.
+    if covered is not None and covered >= reach - 60:
+        return None
+    counted, seen = (machine, kills + others) if machine is not None else (own, kills)
     if counted is not None and counted <= seen:
         return None
+    if covered is None:
+        return "kernel kills of the last %s (how far back the kernel's log reaches is not known)" % age(window)
     return "kernel kills longer ago than %s (the kernel's log begins there)" % age(covered)

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Dict, List, Optional
 
 import pytest
 from ansible_collections.oncall.pressure.plugins.plugin_utils._verdict import essential_gaps, judge
@@ -21,6 +21,13 @@ def measured() -> Dict[str, Any]:
         "services": [],
         "oom": {"window_s": 3600, "covered_s": 864000, "kills": 0, "unattributed": 0, "counters": {"vmstat_oom_kill": None, "cgroup_oom_kill": 0}},
     }
+
+
+def killed(covered_s: Optional[float], kills: int, unattributed: int, machine: Optional[int], own: Optional[int]) -> Dict[str, Any]:
+    snapshot = measured()
+    counters = {"vmstat_oom_kill": machine, "cgroup_oom_kill": own}
+    snapshot["oom"].update(covered_s=covered_s, kills=kills, unattributed=unattributed, counters=counters)
+    return snapshot
 
 
 def test_a_host_that_was_measured_has_no_gap() -> None:
@@ -50,3 +57,36 @@ def test_a_collector_that_measured_what_counts_is_none(name: str) -> None:
     snapshot = measured()
     snapshot["collectors"][name] = {"status": "partial", "reason": "PSS not read of 4"}
     assert essential_gaps(snapshot) == []
+
+
+UNKNOWN_REACH = ["kernel kills of the last 60 min (how far back the kernel's log reaches is not known)"]
+
+
+@pytest.mark.parametrize("kills,machine,own,gaps", [
+    pytest.param(0, None, None, UNKNOWN_REACH, id="no counter"),
+    pytest.param(0, None, 3, UNKNOWN_REACH, id="a container's counter knows three"),
+    pytest.param(0, 3, 0, UNKNOWN_REACH, id="the machine's counter knows three"),
+    pytest.param(0, None, 0, [], id="a container's counter says none"),
+    pytest.param(0, 0, None, [], id="the machine's counter says none"),
+    pytest.param(3, None, 3, [], id="all three were seen"),
+])
+def test_a_log_of_unknown_reach_needs_a_counter(kills: int, machine: Optional[int], own: Optional[int], gaps: List[str]) -> None:
+    assert essential_gaps(killed(None, kills, 0, machine, own)) == gaps
+
+
+@pytest.mark.parametrize("covered_s", [864000, 300, None])
+def test_kills_that_the_own_control_group_counted_are_nobody_elses(covered_s: Optional[float]) -> None:
+    snapshot = killed(covered_s, 0, 2, None, 2)
+    assert essential_gaps(snapshot) == ["kernel kills: 2 counted by the own control group, none attributed"]
+    assert judge(snapshot, {}, {})["state"] == "unknown"
+
+
+@pytest.mark.parametrize("kills,unattributed,machine,own", [
+    pytest.param(0, 2, None, 0, id="a neighbour's"),
+    pytest.param(0, 2, None, None, id="a neighbour's, no counter"),
+    pytest.param(0, 0, None, 2, id="before the window"),
+    pytest.param(1, 2, None, 2, id="one attributed, one before the window"),
+    pytest.param(0, 2, 2, 2, id="a machine, where every kill is its own"),
+])
+def test_a_log_that_reaches_back_is_believed_otherwise(kills: int, unattributed: int, machine: Optional[int], own: Optional[int]) -> None:
+    assert essential_gaps(killed(864000, kills, unattributed, machine, own)) == []
