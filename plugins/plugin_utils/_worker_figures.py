@@ -183,11 +183,12 @@ def _beside_survivors(survivors: list[Living], living: list[float], victim: floa
         return Sizes(median(resident), "RSS", victim, dead[0], dead[1], True)
     if _odd(alive):
         return Sizes(usual, measure, max(living), alive[0], alive[1], True)
-    # What the victim shared is not what it cost: its siblings tell how much that is.
-    shared = max((median(resident) or usual) - usual, 0.0)
+    # What the victim shared is not what it cost: its siblings tell how much that is. A little is code, which is in no victim's line.
+    full = median(resident) or usual
+    shared = full - usual if (full - usual) * 4 > full else 0.0
     stands_out, beside = max(dead, alive, key=lambda pair: pair[1] or 0)
     if victim - shared > usual:
-        usual, measure = victim - shared, "anonymous memory when killed, less what they share"
+        usual, measure = victim - shared, "anonymous memory when killed%s" % (", less what they share" if shared else "")
     return Sizes(usual, measure, max(living), stands_out, beside, True)
 
 

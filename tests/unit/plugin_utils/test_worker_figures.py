@@ -19,15 +19,19 @@ def prefork(count: int, shared: int, private: int, source: str = "pss", used: Op
     pss = (shared / (count + 1) + private) * MIB
     workers = [{"pid": 10 + index, "age_s": 4000, "pss_bytes": pss, "rss_bytes": (shared + private + 10) * MIB} for index in range(count)]
     size = pss if source == "pss" else (shared + private + 10) * MIB
+    memory = {"source": "processes" if used is None else "cgroup", "bytes": used and used * MIB}
     return {
-        "component": "celery", "state": "running", "workers": workers, "memory": {"source": "processes" if used is None else "cgroup", "bytes": used and used * MIB},
+        "component": "celery", "state": "running", "workers": workers, "memory": memory,
         "worker_summary": {"count": count, "memory_source": source, "median_bytes": size, "largest_bytes": size, "total_bytes": size * count},
     }
 
 
 def kills(sizes: List[int]) -> Dict[str, Any]:
     ordered = sorted(size * MIB for size in sizes)
-    return {"count": len(sizes), "last_age_s": 60, "median_bytes": ordered[len(ordered) // 2], "largest_bytes": ordered[-1], "next_bytes": ([0] + ordered)[-2] or None}
+    return {
+        "count": len(sizes), "last_age_s": 60, "median_bytes": ordered[len(ordered) // 2],
+        "largest_bytes": ordered[-1], "next_bytes": ordered[-2] if len(ordered) > 1 else None,
+    }
 
 
 @pytest.mark.parametrize("count, shared, private, limit", [(8, 300, 80, 1024), (16, 250, 45, 1024), (6, 200, 45, 512)])
@@ -38,6 +42,13 @@ def test_a_victim_that_shared_memory_does_not_stand_out(count: int, shared: int,
     assert found["largest_ratio"] < 1.25
     assert 0.75 * limit * MIB < found["demand_bytes"] <= limit * MIB
     assert 1 <= found["target"] < count
+
+
+@pytest.mark.parametrize("shared, cost, measure", [(5, 119, "anonymous memory when killed"), (300, 145, "anonymous memory when killed, less what they share")])
+def test_what_a_victim_shared_is_not_what_it_cost(shared: int, cost: int, measure: str) -> None:
+    service = prefork(8, shared, 100 if shared == 5 else 60, "pss", 900)
+    found = worker_figures(service, kills([119 if shared == 5 else 422] * 2), 1000 * MIB, 800 * MIB)
+    assert (int(found["each_bytes"] / MIB), found["measure"]) == (cost, measure)
 
 
 def test_a_victim_far_larger_than_what_its_siblings_have_resident_stands_out() -> None:
