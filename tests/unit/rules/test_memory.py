@@ -1,0 +1,41 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the rules of memory.yml say of a host together."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any, Dict
+
+from ansible_collections.oncall.pressure.plugins.plugin_utils import _rules, _verdict
+
+_SPEC = importlib.util.spec_from_file_location("pressure_rule_support", Path(__file__).with_name("support.py"))
+assert _SPEC is not None and _SPEC.loader is not None
+support = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(support)
+
+RULES = _rules.load_rules(str(support.RULES)).rules
+THRESHOLDS = _rules.resolve_thresholds(RULES, None)
+
+
+def judge(case: Dict[str, Any]) -> Dict[str, Any]:
+    return dict(_verdict.judge(support.snapshot(case), RULES, THRESHOLDS))
+
+
+def test_a_kill_in_a_service_does_not_hide_kills_elsewhere() -> None:
+    case = {
+        "killed": {"service": "shop.service", "rows": [[20, 110]]},
+        "services": [{"id": "shop.service", "memory_mib": 100, "limit_mib": 8000}],
+        "snapshot": {"oom": {"kills": 6}},
+    }
+    effects = {item["rule"]: item["explained_by"] for item in judge(case)["findings"]}
+    assert effects == {"service.killed_in_its_limit": None, "host.kills_without_a_service": None}
+
+
+def test_an_idle_celery_with_one_larger_child_is_healthy() -> None:
+    row = judge({"services": [{"id": "jobs.service", "component": "celery", "role": "worker", "memory_mib": 300,
+                               "workers_like": [[1, 190, 80000, 0.01], [3, 28, 80000, 0.0]]}]})
+    assert (row["state"], row["findings"]) == ("healthy", [])
