@@ -137,6 +137,7 @@ def _cpu(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any], worker
         # What one process uses and would use besides, had there been a processor free: a whole one is a process that never sleeps.
         "one_wants": keenest[0] if keenest is not None else one,
         "one_uses": keenest[1] if keenest is not None else one,
+        "one_threads": num(keenest[2], "threads") if keenest is not None else None,
         "one_wants_share": ratio(keenest[0] if keenest is not None else one, usable),
         "wants_per_cpu": ratio(sum(wanted for dummy, wanted in competing), ceiling) if known(*waits) else None,
         "hottest_part": min(one / used, 1.0) if one is not None and used else None,
