@@ -39,3 +39,10 @@ def test_an_idle_celery_with_one_larger_child_is_healthy() -> None:
     row = judge({"services": [{"id": "jobs.service", "component": "celery", "role": "worker", "memory_mib": 300,
                                "workers_like": [[1, 190, 80000, 0.01], [3, 28, 80000, 0.0]]}]})
     assert (row["state"], row["findings"]) == ("healthy", [])
+
+
+def test_a_computed_number_of_workers_is_missing_and_the_verdict_is_unsure() -> None:
+    case = next(case for case in support.load("memory_unsure.yml") if case["rule"] == "service.limit_too_low_or_concurrency" and case["expect"] == "fired")
+    first = judge(case)["verdicts"][0]
+    assert (first["cause"], first["confidence"]) == ("limit_too_low", "low")
+    assert "worker count (computed in the configuration file)" in first["missing"]
