@@ -6,10 +6,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import pytest
+from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import load_rules, resolve_thresholds
 from ansible_collections.oncall.pressure.plugins.plugin_utils._verdict import essential_gaps, judge
+
+RULES = Path(__file__).resolve().parent.parent.parent.parent / "roles" / "diagnose" / "files" / "rules"
 
 
 def measured() -> Dict[str, Any]:
@@ -90,3 +94,13 @@ def test_kills_that_the_own_control_group_counted_are_nobody_elses(covered_s: Op
 ])
 def test_a_log_that_reaches_back_is_believed_otherwise(kills: int, unattributed: int, machine: Optional[int], own: Optional[int]) -> None:
     assert essential_gaps(killed(864000, kills, unattributed, machine, own)) == []
+
+
+def test_a_cache_that_cannot_be_given_back_is_not_ruled_out() -> None:
+    # What is cached holds shared memory (a database's buffers) and pages in use: how much of it can be had is what is available, and no more.
+    rule = load_rules(str(RULES)).rules["host.memory_exhausted"]
+    snapshot = measured()
+    snapshot["host"]["memory"] = {"available_bytes": 300 << 20, "limit_bytes": 8 << 30, "used_bytes": 7800 << 20, "cached_bytes": 2300 << 20}
+    verdict = judge(snapshot, {rule.id: rule}, resolve_thresholds({rule.id: rule}, None))["verdicts"][0]
+    assert verdict["summary"] == "300 MiB of 8.0 GiB available (4 %)"
+    assert verdict["ruled_out"] == []
