@@ -19,7 +19,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._components._proce
 from ansible_collections.oncall.pressure.plugins.module_utils._host._cgroups import Cgroups, CpuTime
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, Reading, ok, partial
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
-from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
+from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, clean_words
 
 #: The most workers that are listed of one service, and the most services that are listed.
 _WORKERS = 64
@@ -195,7 +195,7 @@ def _processes(machine: Machine, processes: t.Mapping[int, Process], groups: t.S
         group = where[process.pid]
         seen = group.seen.get(process.pid)
         return {
-            "pid": process.pid, "ppid": process.ppid, "name": clean(process.name, 64), "command": clean(" ".join(process.argv), 200) or None,
+            "pid": process.pid, "ppid": process.ppid, "name": clean(process.name, 64), "command": clean_words(process.argv, 200) or None,
             "user": clean(_process_details.user(machine, process.pid, users) or "", 64) or None, "service": clean(group.id, 200),
             "component": seen.component if seen is not None else group.component, "role": group.role_of(process), "age_s": window.age_s(process),
             "cpu": window.cpu(process), "cpu_wait": window.cpu_wait(process), "pss_bytes": process.pss_bytes, "rss_bytes": process.rss_bytes,
