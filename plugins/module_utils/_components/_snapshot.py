@@ -137,7 +137,9 @@ def give_to_programs(oom: dict[str, t.Any], services: t.Sequence[t.Mapping[str, 
 
 def _is_of(name: str, component: str) -> bool:
     """Whether a process of this short name may be one of a component's."""
-    return component in _PYTHON and (name.startswith(component) or bool(re.match(r"python[0-9.]*\Z", name)) or (component == "celery" and name.startswith("[celeryd")))
+    if component not in _PYTHON:
+        return False
+    return name.startswith(component) or bool(re.match(r"python[0-9.]*\Z", name)) or (component == "celery" and name.startswith("[celeryd"))
 
 
 def _move(rows: dict[str, t.Any], unit: str | None, name: str, program: str, events: t.Sequence[t.Mapping[str, t.Any]]) -> None:
@@ -149,7 +151,8 @@ def _move(rows: dict[str, t.Any], unit: str | None, name: str, program: str, eve
         if old["kills"] <= 0:
             del rows[unit]
     sizes = sorted(event["anon_rss_bytes"] for event in events if event["anon_rss_bytes"] is not None)
-    row = rows.setdefault(program, {"kills": 0, "last_at": None, "last_age_s": None, "largest_anon_rss_bytes": None, "median_anon_rss_bytes": None, "names": {}})
+    empty = {"kills": 0, "last_at": None, "last_age_s": None, "largest_anon_rss_bytes": None, "median_anon_rss_bytes": None, "names": {}}
+    row = rows.setdefault(program, empty)
     row["kills"] += kills
     row["names"][name] = row["names"].get(name, 0) + kills
     # events come newest first

@@ -77,8 +77,8 @@ def test_what_was_started_by_hand_gets_its_settings_by_its_main_process() -> Non
 
 
 def kills(name: str, unit: t.Optional[str], count: int, mib: int) -> dict[str, t.Any]:
-    events = [{"at": "2026-01-01T00:00:0%dZ" % (9 - number), "age_s": 10.0 + number, "name": name, "service": unit, "own": True, "anon_rss_bytes": mib * 1048576}
-              for number in range(count)]
+    same = {"name": name, "service": unit, "own": True, "anon_rss_bytes": mib * 1048576}
+    events = [dict(same, at="2026-01-01T00:00:0%dZ" % (9 - number), age_s=10.0 + number) for number in range(count)]
     rows = {} if unit is None else {unit: {"kills": count, "last_at": events[0]["at"], "last_age_s": 10.0, "largest_anon_rss_bytes": mib * 1048576,
                                            "median_anon_rss_bytes": mib * 1048576, "names": {name: count}}}
     return {"events": events, "services": rows}
@@ -92,8 +92,10 @@ HERE = "/docker/" + "5f" * 32
 
 
 @pytest.mark.parametrize("unit,cgroup,prefix", [
-    ("supervisor.service", "/system.slice/supervisor.service", ""), ("supervisor.service", HERE + "/system.slice/supervisor.service", HERE), (None, HERE, HERE)],
-    ids=["in a unit", "in a unit in a container", "in a container"])
+    ("supervisor.service", "/system.slice/supervisor.service", ""),
+    ("supervisor.service", HERE + "/system.slice/supervisor.service", HERE),
+    (None, HERE, HERE),
+], ids=["in a unit", "in a unit in a container", "in a container"])
 def test_kills_in_a_supervisors_cgroup_belong_to_the_program_of_the_victims_name(unit: t.Optional[str], cgroup: str, prefix: str) -> None:
     oom = kills("gunicorn", unit, 3, 90)
     _snapshot.give_to_programs(oom, [program("web", "gunicorn", cgroup), program("jobs", "celery", cgroup)], prefix)
@@ -104,6 +106,6 @@ def test_kills_in_a_supervisors_cgroup_belong_to_the_program_of_the_victims_name
 
 
 def test_a_kill_that_may_be_either_programs_stays_the_units() -> None:
-    oom = kills("python3", "supervisor.service", 2, 50)
-    _snapshot.give_to_programs(oom, [program("web", "gunicorn", "/system.slice/supervisor.service"), program("jobs", "celery", "/system.slice/supervisor.service")], "")
+    oom, shared = kills("python3", "supervisor.service", 2, 50), "/system.slice/supervisor.service"
+    _snapshot.give_to_programs(oom, [program("web", "gunicorn", shared), program("jobs", "celery", shared)], "")
     assert list(oom["services"]) == ["supervisor.service"] and oom["services"]["supervisor.service"]["kills"] == 2
