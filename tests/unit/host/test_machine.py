@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import time
 
 import pytest
 
@@ -31,7 +32,12 @@ def test_a_program_is_stopped_with_its_children_when_time_runs_out() -> None:
     outcome = Machine().run(["sh", "-c", "echo $$; sleep 61 & sleep 61"], timeout_s=0.5)
     assert outcome.timed_out and outcome.status is None
     group = int(outcome.out)
-    members = [pid for pid in os.listdir("/proc") if pid.isdigit() and _group(pid) == group]
+    # a process that was killed needs a moment to go
+    for dummy in range(100):
+        members = [pid for pid in os.listdir("/proc") if pid.isdigit() and _group(pid) == group]
+        if not members:
+            break
+        time.sleep(0.05)
     assert members == []
 
 
