@@ -155,5 +155,6 @@ def _all(asked: argparse.Namespace) -> int:
     failed = sum(1 for row in rows if row["misses"])
     if asked.json or not (asked.only or asked.fast):
         _write(Path(asked.json) if asked.json else RESULTS, seed, rows)
-    print("{0} passed, {1} failed (seed {2})".format(len(rows) - failed, failed, seed))
+    print("seed {0}".format(seed))
+    print("{0} passed, {1} failed".format(len(rows) - failed, failed))
     return 1 if failed else 0
