@@ -162,4 +162,4 @@ def test_assignments_and_the_folder_before_the_program() -> None:
 def test_hostile_text_ends(length: int) -> None:
     for piece in ("${", "$(", "{{", "<%", "'", "\"", "\\", "`", "%(", "{% ", "&", "[", "- "):
         for kind in ("systemd", "supervisor", "procfile", "compose", "shell"):
-            parse("gunicorn " + piece * (length // len(piece)), kind)
+            assert isinstance(parse("gunicorn " + piece * (length // len(piece)), kind), (Command, Refused))
