@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import selectors
 import signal
 import subprocess
@@ -36,6 +37,30 @@ class Outcome(t.NamedTuple):
     out: bytes
     err: bytes
     timed_out: bool
+
+
+class As(t.NamedTuple):
+    """Whom a program runs as, and where.
+
+    uid, gid, groups: its user
+    directory: where it starts; null keeps ours
+    memory_bytes: the most address space it may have; null does not limit it
+    """
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    directory: str | None = None
+    memory_bytes: int | None = None
+
+
+class Seen(t.NamedTuple):
+    """One process at one moment: when it started (ticks since boot), its parent, its state letter, and the signals that it catches (bit n-1 for signal n)."""
+
+    start_ticks: int
+    ppid: int
+    state: str
+    caught: int
 
 
 class Machine:
@@ -146,6 +171,41 @@ class Machine:
 
     # processors and processes
 
+    def boot_s(self) -> float:
+        """Seconds since boot, suspended time included, on a clock that no one can set."""
+        return self._elapsed if self.root else time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def boot(self) -> str:
+        """What tells one boot from another: the kernel's id, and when process 1 started (a container that starts anew keeps the kernel)."""
+        first = self.process(1)
+        return "%s:%s" % ((self.text_or_none("/proc/sys/kernel/random/boot_id") or "").strip(), first.start_ticks if first is not None else "")
+
+    def process(self, pid: int) -> Seen | None:
+        """A process as it is now; null where it is gone. Raises OSError where it may not be looked at."""
+        try:
+            fields = self.peek("/proc/%d/stat" % pid).rpartition(b")")[2].split()
+            status = self.peek("/proc/%d/status" % pid, 16384)
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        if len(fields) < 20:
+            return None
+        caught = next((line.split()[1] for line in status.split(b"\n") if line.startswith(b"SigCgt:")), b"0")
+        return Seen(int(fields[19]), int(fields[1]), decode(fields[0]), int(caught, 16))
+
+    def children(self, pid: int) -> list[int]:
+        """The children of a process that still live (no zombies), by number. Raises OSError where /proc cannot be read."""
+        found: list[int] = []
+        for name in self.names("/proc"):
+            if not name.isdigit():
+                continue
+            try:
+                fields = self.peek("/proc/%s/stat" % name).rpartition(b")")[2].split()
+            except OSError:
+                continue
+            if len(fields) > 1 and int(fields[1]) == pid and fields[0] not in (b"Z", b"X"):
+                found.append(int(name))
+        return sorted(found)
+
     def affinity(self) -> int:
         """How many CPUs processes here may run on: those of process 1 (our own affinity may be narrower)."""
         if self.root:
@@ -154,6 +214,19 @@ class Machine:
             return len(os.sched_getaffinity(1))
         except OSError:
             return len(os.sched_getaffinity(0))
+
+    def detach(self, argv: t.Sequence[str]) -> int:
+        """Start a program that outlives us, on its own: no terminal, no open files, spared by the OOM killer where we may. Gives its pid."""
+        process = subprocess.Popen(
+            list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, close_fds=True, start_new_session=True, cwd="/",
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
+        )
+        try:
+            with open("/proc/%d/oom_score_adj" % process.pid, "w", encoding="ascii") as stream:
+                stream.write("-1000")
+        except OSError:
+            pass
+        return process.pid
 
     def pid(self) -> int:
         """The calling process."""
@@ -165,10 +238,13 @@ class Machine:
 
     # programs
 
-    def run(self, argv: t.Sequence[str], timeout_s: float = 5.0, limit: int = OUTPUT_LIMIT, environment: dict[str, str] | None = None) -> Outcome:
+    def run(
+        self, argv: t.Sequence[str], timeout_s: float = 5.0, limit: int = OUTPUT_LIMIT, environment: dict[str, str] | None = None, who: As | None = None
+    ) -> Outcome:
         """Run a program without a shell, its standard input closed, for at most ``timeout_s`` and ``limit`` bytes of output.
 
-        Its process group is killed at the end of the time. Raises FileNotFoundError where there is no such program.
+        ``who``: run it as another user; ``environment`` is then all that it has. Its process group is killed at the end of the time.
+        Raises FileNotFoundError where there is no such program.
         """
         if self.root:
             recorded = self._recorded.get("commands", {}).get(" ".join(argv))
@@ -176,15 +252,28 @@ class Machine:
                 raise FileNotFoundError(argv[0])
             return Outcome(recorded["status"], recorded["out"].encode(), recorded.get("err", "").encode(), False)
         variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
-        variables.update(environment or {})
+        variables = dict(environment or {}) if who is not None else dict(variables, **(environment or {}))
         process = subprocess.Popen(
-            list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables, close_fds=True, start_new_session=True
+            list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables, close_fds=True, start_new_session=True,
+            preexec_fn=None if who is None else lambda: _become(who),
         )
         try:
             out, err, timed_out = _drain(process, timeout_s, limit)
         finally:
             _stop(process)
         return Outcome(None if timed_out else process.returncode, out, err, timed_out)
+
+
+def _become(who: As) -> None:
+    """In the child, before the program: give up what we may. (Popen's own arguments for it are newer than Python 3.8.)"""
+    if who.memory_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (who.memory_bytes, who.memory_bytes))
+    if os.geteuid() == 0:
+        os.setgroups(who.groups)
+        os.setgid(who.gid)
+        os.setuid(who.uid)
+    if who.directory is not None:
+        os.chdir(who.directory)
 
 
 def _drain(process: subprocess.Popen[bytes], timeout_s: float, limit: int) -> tuple[bytes, bytes, bool]:

@@ -1,0 +1,21 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every kind of operation, by its name.
+
+Private to oncall.pressure: no stable interface.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.oncall.pressure.plugins.module_utils._change import _file, _unit
+from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Kind
+
+KINDS: t.Final[dict[str, Kind]] = {
+    "file": _file.KIND,
+    "unit_state": _unit.STATE,
+    "unit_property": _unit.PROPERTY,
+}
