@@ -78,14 +78,14 @@ def save(hands: Hands, operation: Operation, before: State) -> None:
         raise Conflict("%s changed while it was looked at" % clean(operation["path"], 300))
     place = _saved(hands, operation)
     hands.files.write(place, data, {"mode": "0600"})
-    _original(hands, operation, before)
+    original(hands, operation, before)
 
 
 def _saved(hands: Hands, operation: Operation) -> str:
     return "%s/original-%d" % (hands.folder, operation.get("number", 0))
 
 
-def _original(hands: Hands, operation: Operation, before: State) -> bytes:
+def original(hands: Hands, operation: Operation, before: State) -> bytes:
     """What was saved; its length and digest must be those of the state before."""
     place = _saved(hands, operation)
     try:
@@ -140,7 +140,7 @@ def undo(hands: Hands, operation: Operation, before: State, force: bool) -> str:
         elif not _is_ours(operation, now) and not force:
             raise Conflict("%s was changed by somebody else since" % path)
         elif before["exists"]:
-            hands.files.write(operation["path"], _original(hands, operation, before), before)
+            hands.files.write(operation["path"], original(hands, operation, before), before)
             said = "%s has its former content" % path
         else:
             hands.files.remove(operation["path"])

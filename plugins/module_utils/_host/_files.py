@@ -304,6 +304,10 @@ class Files:
             if handle >= 0:
                 os.close(handle)
 
+    def kill(self, pid: int, start_ticks: int) -> bool:
+        """End the very process that was started then; False where it is gone."""
+        return self.signal(pid, start_ticks, signal.SIGKILL)
+
     # the walk
 
     def _place(self, path: str) -> Place:

@@ -1,0 +1,121 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The undo program's own start: ``python3 -I undo.pyz check|due|boot|watch|undo [--force]``.
+
+Private to oncall.pressure: no stable interface. It lies in the entry's folder and acts on that entry alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os.path
+import sys
+import typing as t
+
+from ansible_collections.oncall.pressure.plugins.module_utils._change import _arming, _journal, _lease, _undo
+from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Failed, Hands
+from ansible_collections.oncall.pressure.plugins.module_utils._host._files import Files
+from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
+
+#: Who is still changing this host when the time is over had its time; who is undoing is waited for.
+_WAIT_S = 600.0
+_AGAIN_S = (2.0, 5.0, 10.0)
+
+
+def main() -> None:
+    """Ends the process: 0 done or nothing to do, 1 not undone, 2 not understood."""
+    words = sys.argv[1:] or [""]
+    folder = os.path.dirname(os.path.abspath(sys.argv[0]))
+    machine = Machine()
+    hands = Hands(machine, Files(), folder, booting=words[0] == "boot")
+    entry = _journal.read(machine, folder)
+    if entry is None or words[0] not in ("check", "due", "boot", "watch", "undo"):
+        sys.stderr.write("usage: python3 -I %s check|undo [--force]\n" % sys.argv[0])
+        sys.exit(2)
+    if words[0] == "check":
+        problems = _undo.verify_saved(hands, entry)
+        sys.stdout.write(json.dumps({"entry": entry.id, "problems": problems}) + "\n")
+        sys.exit(1 if problems else 0)
+    machine.important()
+    if words[0] == "watch":
+        _watch(machine, folder)
+    sys.exit(0 if act(hands, words[0], "--force" in words) else 1)
+
+
+def _watch(machine: Machine, folder: str) -> None:
+    """Sleep until the entry is due; ends the process when it is over before."""
+    while True:
+        entry = _journal.read(machine, folder)
+        left = entry.left_s(machine) if entry is not None else None
+        if left is None:
+            sys.exit(0)
+        if left <= 0:
+            return
+        machine.sleep(min(left, 5.0))
+
+
+def act(hands: Hands, word: str, force: bool) -> bool:
+    """Undo the entry if it is due (or told to), under the lease. Whether all is well then."""
+    machine = hands.machine
+    lock = _lock(hands, word)
+    if lock is None:
+        sys.stderr.write("another process holds this host: nothing was undone\n")
+        return False
+    lease = _lease.Lease(machine, hands.files, lock, "undo", "oncall-pressure")
+    try:
+        lease.say("undoing", 900.0)
+    except OSError:
+        pass
+    try:
+        # read under the lock: it may have been confirmed a moment ago
+        entry = _journal.read(machine, hands.folder)
+        if entry is None or entry.state in _journal.ENDED:
+            _arming.disarm(hands)
+            return True
+        left = entry.left_s(machine)
+        if word != "undo" and (left is None or left > 1.0):
+            return _wait_on(hands, entry, left, word)
+        why, final = ("operator", "undone") if word == "undo" else ("expired", "expired") if entry.state == "confirmed" else ("deadline", "undone")
+        return _try(hands, entry, why, final, force)
+    finally:
+        lease.release(0.0)
+
+
+def _lock(hands: Hands, word: str) -> int | None:
+    """The lock; a run that still applies after the deadline is ended, one that is undoing is waited for."""
+    lock = hands.files.lock(_lease.PATH, 0.5)
+    if lock is not None or word == "undo":
+        return lock if lock is not None else hands.files.lock(_lease.PATH, 30.0)
+    row = _lease.holder(hands.machine) or {}
+    if row.get("doing") == "applying" and isinstance(row.get("pid"), int) and isinstance(row.get("start_ticks"), int):
+        hands.files.kill(row["pid"], row["start_ticks"])
+    return hands.files.lock(_lease.PATH, _WAIT_S)
+
+
+def _wait_on(hands: Hands, entry: _journal.Entry, left: float | None, word: str) -> bool:
+    """Not due: after a boot the timer is gone and is armed anew."""
+    if word == "boot" and left is not None:
+        try:
+            _arming.arm(hands, entry, str(entry.head.get("python") or sys.executable), left, "expire")
+        except (Failed, OSError) as problem:
+            sys.stderr.write("%s\n" % problem)
+            return False
+        _journal.Journal(hands.machine, hands.files, hands.folder).try_to_write(
+            "confirmed", why="armed anew after a boot", deadline_s=round(hands.machine.boot_s() + left, 3), boot=hands.machine.boot())
+    return True
+
+
+def _try(hands: Hands, entry: _journal.Entry, why: str, final: str, force: bool) -> bool:
+    """What fails now may go in a moment; what somebody else changed stays theirs."""
+    pauses: t.List[float] = list(_AGAIN_S) if why != "operator" else []
+    while True:
+        outcome = _undo.undo(hands, entry, why, force, final)
+        for line in outcome.said + outcome.problems:
+            sys.stdout.write(line + "\n")
+        if outcome.done or outcome.conflict or not pauses:
+            if not outcome.done:
+                sys.stderr.write("CRITICAL: change %s is not undone; by hand, as root: %s\n" % (entry.id, outcome.command))
+            return outcome.done
+        hands.machine.sleep(pauses.pop(0))

@@ -1,0 +1,92 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Put back what an entry changed: newest operation first, each only as far as it was begun.
+
+Private to oncall.pressure: no stable interface. The same code runs in the modules and, alone, as the undo program.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.oncall.pressure.plugins.module_utils._change import _arming, _bundle, _file, _journal
+from ansible_collections.oncall.pressure.plugins.module_utils._change._journal import Entry, Journal
+from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Conflict, Failed, Hands, Refused
+from ansible_collections.oncall.pressure.plugins.module_utils._change._registry import KINDS
+from ansible_collections.oncall.pressure.plugins.module_utils._host._files import Untrusted
+from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
+
+
+class Undone(t.NamedTuple):
+    """What became of an undo: ``done`` with what was put back, or the problems, and the command that a person may run."""
+
+    done: bool
+    said: list[str]
+    problems: list[str]
+    conflict: bool
+    command: str
+
+
+def command(entry: Entry, force: bool) -> str:
+    """What undoes an entry by hand, on the host, as root."""
+    return "%s -I %s/%s undo%s" % (entry.head.get("python", "python3"), entry.folder, _bundle.NAME, " --force" if force else "")
+
+
+def undo(hands: Hands, entry: Entry, why: str, force: bool = False, final: str = "undone") -> Undone:
+    """Undo one entry; the caller holds the lease. ``why``: deadline, failed, operator, expired, boot. Raises nothing that the host can cause."""
+    journal = Journal(hands.machine, hands.files, entry.folder)
+    # room for the journal's last lines and for the originals, kept for the time when a disk is full
+    hands.files.sweep(entry.folder + "/journal.jsonl")
+    try:
+        hands.files.remove(entry.folder + "/reserve")
+    except (OSError, Untrusted):
+        pass
+    journal.try_to_write("undoing", why=why)
+    said: list[str] = []
+    problems: list[str] = []
+    conflict = False
+    rows = entry.operations
+    for place in reversed(range(len(rows))):
+        operation, before = rows[place]
+        if place not in entry.begun:
+            continue
+        try:
+            text = KINDS[operation["kind"]].undo(hands, operation, before, force)
+            said.append(text)
+            journal.try_to_write("undone_one", operation=place, said=text)
+        except Conflict as problem:
+            conflict = True
+            problems.append(clean(str(problem), 400))
+        except (Failed, Refused, Untrusted, OSError, KeyError, ValueError, TypeError) as problem:
+            problems.append(clean("%s: %s" % (operation.get("kind"), problem), 400))
+    by_hand = command(entry, conflict)
+    if problems:
+        journal.try_to_write("undo_failed", why=why, problems=problems, command=by_hand)
+        return Undone(False, said, problems, conflict, by_hand)
+    journal.try_to_write(final, why=why, said=said)
+    _arming.disarm(hands)
+    return Undone(True, said, [], False, by_hand)
+
+
+def verify_saved(hands: Hands, entry: Entry) -> list[str]:
+    """What undoing would stumble on now, without doing anything: for the dry run before a change."""
+    problems: list[str] = []
+    for operation, before in entry.operations:
+        kind = KINDS.get(str(operation.get("kind")))
+        if kind is None:
+            problems.append("no kind of operation is called %s" % clean(str(operation.get("kind")), 50))
+            continue
+        try:
+            kind.look(hands, operation)
+            if operation["kind"] == "file" and before["exists"]:
+                _file.original(hands, operation, before)
+        except (Conflict, Failed, Refused, Untrusted, OSError, KeyError, ValueError, TypeError) as problem:
+            problems.append(clean("%s: %s" % (operation["kind"], problem), 400))
+    return problems
+
+
+def open_entries(entries: t.Sequence[Entry]) -> list[Entry]:
+    """Those that are not over, newest first: the order of undoing."""
+    return [entry for entry in reversed(entries) if entry.state not in _journal.ENDED]
