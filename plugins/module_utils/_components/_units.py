@@ -39,7 +39,8 @@ def collect(machine: Machine, options: Options) -> Reading:
     """``{"units": {ID: row}, "programs": {"supervisor:NAME": row}, "processes": {PID: row}}``.
 
     A unit's row has id, name, manager, component, role (null where it runs nothing we know), state, restarts, result, main_pid,
-    memory_limit_bytes, memory_high_bytes, cpu_quota (CPUs), tasks_limit, oom_policy, restart, cgroup, since_s, started_age_s, settings.
+    memory_limit_bytes, memory_high_bytes, cpu_quota (CPUs), tasks_limit, oom_policy, restart, cgroup, since_s, started_age_s, settings (those in effect),
+    written (those that its files say now, which differ until a restart; null where they start none of ours).
     A program's has name, component, role, count, settings; a process's (a master's) component, role, settings.
     """
     found = _launches.candidates(machine, options.own_pids)
@@ -97,7 +98,7 @@ def _unit(machine: Machine, unit: str, shown: t.Mapping[str, str], found: t.Mapp
         "memory_high_bytes": _unit_file.number(shown.get("MemoryHigh")), "cpu_quota": _unit_file.seconds(shown.get("CPUQuotaPerSecUSec", "")),
         "tasks_limit": _unit_file.number(shown.get("TasksMax")), "oom_policy": shown.get("OOMPolicy") or None, "restart": shown.get("Restart") or None,
         "cgroup": shown.get("ControlGroup") or None, "since_s": _age(shown.get("StateChangeTimestampMonotonic"), uptime_s),
-        "started_age_s": _age(shown.get("ActiveEnterTimestampMonotonic"), uptime_s), "settings": None,
+        "started_age_s": _age(shown.get("ActiveEnterTimestampMonotonic"), uptime_s), "settings": None, "written": None,
     }
     configured = None
     if _WORTH.search(shown.get("ExecStart", "")):
@@ -106,6 +107,7 @@ def _unit(machine: Machine, unit: str, shown: t.Mapping[str, str], found: t.Mapp
     if configured is not None:
         row["component"], row["role"] = _all.identity(configured.command)
         row["settings"] = _all.settings(configured, machine)
+        row["written"] = row["settings"]
     if running is not None and row["component"] in (None, _all.identity(running.command)[0]):
         row["component"], row["role"] = _all.identity(running.command)
         row["settings"] = _together(_all.settings(running, machine), row["settings"])
