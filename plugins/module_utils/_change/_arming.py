@@ -37,9 +37,9 @@ def name_of(folder: str) -> str:
 
 
 def timer_unit(entry: str, seconds: float) -> str:
-    """A timer that is accurate: the default may be a minute late."""
+    """A timer that is accurate (the default may be a minute late), and that starts the program again until it has taken its arming away."""
     return _NOTE + (
-        "[Unit]\nDescription=Undo change %s unless it is confirmed\n\n[Timer]\nOnActiveSec=%dms\nAccuracySec=100ms\n"
+        "[Unit]\nDescription=Undo change %s unless it is confirmed\n\n[Timer]\nOnActiveSec=%dms\nOnUnitInactiveSec=15s\nAccuracySec=100ms\n"
         % (entry, max(math.ceil(seconds * 1000.0), 1))
     )
 
@@ -109,19 +109,25 @@ def _units(entry: Entry) -> list[str]:
 _UNIT_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@")
 
 
-def disarm(hands: Hands) -> None:
-    """Take away every trace of an entry's arming. What cannot be removed is left: its program finds nothing to do. Raises nothing."""
+def rest(hands: Hands, phases: t.Sequence[str] = ("undo", "expire")) -> None:
+    """Stop an entry's timers, and leave the rest of its arming. Raises nothing."""
     name = name_of(hands.folder)
-    for phase in ("undo", "expire"):
+    for phase in phases:
         if hands.files.exists("%s/%s-%s.timer" % (_RUN, name, phase)):
             try:
                 _systemctl.call(hands.machine, ["stop", "%s-%s.timer" % (name, phase)], 30.0)
             except Failed:
-                pass
-    for path in (
-        "%s/%s-boot.service" % (_WANTS, name), "%s/%s-boot.service" % (_ETC, name),
-        "%s/%s-undo.timer" % (_RUN, name), "%s/%s-undo.service" % (_RUN, name), "%s/%s-expire.timer" % (_RUN, name), "%s/%s-expire.service" % (_RUN, name),
-    ):
+                continue
+
+
+def disarm(hands: Hands, phases: t.Sequence[str] = ("undo", "expire")) -> None:
+    """Take away an entry's arming; all of it unless a phase remains. What cannot be removed is left: its program finds nothing to do. Raises nothing."""
+    name = name_of(hands.folder)
+    rest(hands, phases)
+    paths = ["%s/%s-%s.%s" % (_RUN, name, phase, kind) for phase in phases for kind in ("timer", "service")]
+    if len(phases) == 2:
+        paths += ["%s/%s-boot.service" % (_WANTS, name), "%s/%s-boot.service" % (_ETC, name)]
+    for path in paths:
         try:
             hands.files.sweep(path)
             hands.files.unlink(path)

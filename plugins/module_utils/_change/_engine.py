@@ -136,6 +136,7 @@ def _under_lease(hands: Hands, settings: Settings, plan: Plan, incident: str, ba
     try:
         with interruptible():
             lease.say("preparing", 60.0)
+            _undo.sweep(hands, _journal.entries(machine))
             # once more, now that nobody else changes anything
             _guard(machine, settings, plan, incident)
             steps = _steps(hands, plan)
@@ -193,11 +194,8 @@ def _prepare(hands: Hands, settings: Settings, plan: Plan, incident: str, steps:
 def _python(files: Files) -> str:
     """An interpreter for the undo that nobody but root can change."""
     for path in (sys.executable,) + _PYTHONS:
-        try:
-            if path and files.look(path)["exists"]:
-                return path
-        except (OSError, Untrusted):
-            continue
+        if path and files.trusted(path):
+            return path
     raise Refused("no Python here is safe from others' hands: %s" % clean(", ".join((sys.executable,) + _PYTHONS), 300))
 
 

@@ -30,6 +30,9 @@ INCIDENTS: t.Final = HOME + "/incidents"
 ENDED: t.Final = ("undone", "expired")
 #: The states in which the host undoes an entry at its deadline.
 PENDING: t.Final = ("intent", "saved", "armed", "applied", "verified", "undoing")
+#: How often an undo that failed is tried again by itself, and how long after the last time, in seconds.
+TRIES: t.Final = 10
+TRY_AGAIN_S: t.Final = 120.0
 
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,47}\Z")
 _NUMBER = re.compile(r"[0-9]{2,4}\Z")
@@ -63,6 +66,7 @@ class Entry:
         self.boot = ""
         self.why = ""
         self.changed_at_s = 0.0
+        self.tries = 0
         for line in lines:
             self._take(line)
 
@@ -77,6 +81,7 @@ class Entry:
             return
         elif state == "undone_one":
             return
+        self.tries += state == "undo_failed"
         if state == "undoing" and self.state not in ("undoing", "undo_failed"):
             self.before_undo = self.state
         self.state = str(state)
@@ -108,8 +113,11 @@ class Entry:
 
         After a boot what is not confirmed is due at once, and what has a lifetime counts on by the wall clock, never beyond what it had.
         """
-        if self.state in ENDED or self.deadline_s is None:
+        if self.state in ENDED:
             return None
+        if self.deadline_s is None:
+            # a run that ended before it could say that it was armed: there is nothing to wait for
+            return 0.0 if self.state in PENDING else None
         if self.boot == machine.boot():
             return self.deadline_s - machine.boot_s()
         if self.state != "confirmed" or self.expires_epoch_s is None:

@@ -35,7 +35,7 @@ def check(entries: t.Sequence[Entry], mitigation: str, service: str, run: str, n
     for entry in entries:
         if entry.state == "undo_failed" and entry.head.get("service") == service:
             raise Refused("change %s of %s could not be undone: first see to that (oncall.pressure.status)" % (entry.id, clean(service, 200)))
-        if entry.begun and entry.state in PENDING and entry.head.get("run") != run:
+        if entry.begun and entry.state in PENDING and (entry.head.get("run") != run or entry.state != "verified"):
             raise Refused(
                 "change %s by %s is neither confirmed nor undone: confirm it or roll it back first (oncall.pressure.status)"
                 % (entry.id, clean(str(entry.head.get("owner")), 100))

@@ -74,6 +74,8 @@ def act(hands: Hands, word: str, force: bool) -> bool:
         if entry is None or entry.state in _journal.ENDED:
             _arming.disarm(hands)
             return True
+        if word != "undo" and entry.state == "undo_failed" and not _again(hands, entry):
+            return False
         left = entry.left_s(machine)
         if word != "undo" and (left is None or left > 1.0):
             return _wait_on(hands, entry, left, word)
@@ -81,6 +83,14 @@ def act(hands: Hands, word: str, force: bool) -> bool:
         return _try(hands, entry, why, final, force)
     finally:
         lease.release(0.0)
+
+
+def _again(hands: Hands, entry: _journal.Entry) -> bool:
+    """Whether an undo that failed is to be tried once more now; the timer asks every few seconds."""
+    if entry.tries >= _journal.TRIES:
+        _arming.rest(hands)
+        return False
+    return abs(hands.machine.now() - entry.changed_at_s) >= _journal.TRY_AGAIN_S
 
 
 def _lock(hands: Hands, word: str) -> int | None:
@@ -115,6 +125,8 @@ def _try(hands: Hands, entry: _journal.Entry, why: str, final: str, force: bool)
         for line in outcome.said + outcome.problems:
             sys.stdout.write(line + "\n")
         if outcome.done or outcome.conflict or not pauses:
+            if outcome.conflict:
+                _arming.rest(hands)
             if not outcome.done:
                 sys.stderr.write("CRITICAL: change %s is not undone; by hand, as root: %s\n" % (entry.id, outcome.command))
             return outcome.done

@@ -87,6 +87,15 @@ def verify_saved(hands: Hands, entry: Entry) -> list[str]:
     return problems
 
 
+def sweep(hands: Hands, entries: t.Sequence[Entry]) -> None:
+    """Close what a run left behind that ended before it touched anything. The caller holds the lease: nobody is at it any more."""
+    for entry in entries:
+        if entry.state in _journal.PENDING and not entry.begun:
+            here = hands._replace(folder=entry.folder)
+            Journal(hands.machine, hands.files, entry.folder).try_to_write("undone", why="never begun: its run ended")
+            _arming.disarm(here)
+
+
 def open_entries(entries: t.Sequence[Entry]) -> list[Entry]:
     """Those that are not over, newest first: the order of undoing."""
     return [entry for entry in reversed(entries) if entry.state not in _journal.ENDED]

@@ -104,11 +104,14 @@ def look_property(hands: Hands, operation: Operation) -> State:
     kernel = _kernel(hands, shown["ControlGroup"], name)
     if kernel is None:
         raise Refused("the kernel has no place for %s of %s here (cgroup version 1 lacks it, or the controller is not on)" % (name, clean(unit, 200)))
-    return {"value": shown[name], "kernel": kernel, "files": hands.files.names(_folder(unit))}
+    return {"value": shown[name], "kernel": kernel, "files": hands.files.names(_folder(unit)), "folder": hands.files.exists(_CONTROL)}
+
+
+_CONTROL: t.Final = "/run/systemd/system.control"
 
 
 def _folder(unit: str) -> str:
-    return "/run/systemd/system.control/%s.d" % unit
+    return "%s/%s.d" % (_CONTROL, unit)
 
 
 def _kernel(hands: Hands, group: str, name: str) -> str | None:
@@ -164,6 +167,8 @@ def undo_property(hands: Hands, operation: Operation, before: State, force: bool
             hands.files.remove(_folder(unit) + "/" + file)
     if not before["files"]:
         hands.files.remove_folder(_folder(unit))
+    if not before["folder"]:
+        hands.files.remove_folder(_CONTROL)
     _systemctl.call(hands.machine, ["daemon-reload"], 60.0)
     if now["kernel"] and look_property(hands, operation)["kernel"] != before["kernel"]:
         raise Failed("%s of %s is not what it was" % (name, clean(unit, 200)))

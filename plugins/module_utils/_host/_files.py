@@ -91,6 +91,20 @@ class Files:
         finally:
             os.close(place.folder)
 
+    def trusted(self, path: str) -> bool:
+        """Whether there is a file at ``path`` that none but root (or we) can change or put another in the place of."""
+        try:
+            place = self._place(path)
+        except (OSError, Untrusted):
+            return False
+        try:
+            found = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
+            return stat.S_ISREG(found.st_mode) and not _by_others(found)
+        except OSError:
+            return False
+        finally:
+            os.close(place.folder)
+
     def writable(self, path: str) -> None:
         """Raises Untrusted where a file could not be written at ``path`` at all: a file system that is mounted read-only."""
         folder = os.path.dirname(path)
@@ -230,9 +244,12 @@ class Files:
         place = self._place(path)
         try:
             new = not self._is_there(place)
-            descriptor = os.open(place.name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=place.folder)
+            descriptor = os.open(place.name, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=place.folder)
             try:
-                _write_all(descriptor, data)
+                size = os.fstat(descriptor).st_size
+                # a line that a full disk or a crash cut off must not swallow the next one
+                torn = size and os.pread(descriptor, 1, size - 1) != b"\n"
+                _write_all(descriptor, b"\n" + data if torn else data)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
