@@ -211,6 +211,7 @@ def _apply(hands: Hands, plan: Plan, steps: t.Sequence[_Step]) -> str | None:
     """Do every operation and read back what it did; null where all is as it should be, else what is not."""
     journal = Journal(hands.machine, hands.files, hands.folder)
     before = _health.look(hands.machine, plan.service)
+    stops = any(step.operation.get("unit") == plan.service and step.operation.get("verb") == "stop" for step in steps)
     try:
         for place, step in enumerate(steps):
             journal.write("applying", operation=place)
@@ -219,7 +220,7 @@ def _apply(hands: Hands, plan: Plan, steps: t.Sequence[_Step]) -> str | None:
         if not hands.machine.root:
             hands.machine.sleep(plan.settle_s)
         problem = _not_reached(hands, steps)
-        if problem is None and before["active"] and _health.look(hands.machine, plan.service)["active"] is False:
+        if problem is None and before["active"] and not stops and _health.look(hands.machine, plan.service)["active"] is False:
             problem = "%s is no longer active" % plan.service
         if problem is None:
             journal.write("verified")
