@@ -144,7 +144,10 @@ def requests(service: Row, written: Row, rate: Rate, wished: Wished) -> Lifespan
         raise Refused("max_requests must be at least 1: 0 would end all recycling")
     settings = {"max_requests": most}
     version = release((service.get("settings") or {}).get("version"))
-    if not (service.get("component") == "uvicorn" and version is not None and version < UVICORN_JITTER):
+    if service.get("component") == "uvicorn" and version is not None and version < UVICORN_JITTER:
+        if wished.max_requests_jitter:
+            raise Refused("uvicorn %s of %s has no jitter (0.41 has): leave max_requests_jitter out" % (_words(version), service.get("id")))
+    else:
         settings["max_requests_jitter"] = _jitter(written, most, wished)
     return Lifespan(settings, formula, says)
 

@@ -99,6 +99,13 @@ def check_changeable(service: t.Mapping[str, t.Any]) -> None:
         raise Refused("%s runs %s: only gunicorn, uvicorn, celery and rq have workers to change" % (service["id"], service.get("component")))
 
 
+def written(measured: Measured) -> dict[str, t.Any]:
+    """Its settings as its files have them now, which may differ from those in effect until a restart; {} where they are not known."""
+    if measured.service.get("manager") == "supervisor":
+        return measured.unit.get("settings") or {}
+    return measured.unit.get("written") or {}
+
+
 def between_restarts(service: t.Mapping[str, t.Any]) -> bool:
     """Whether nothing of it runs that could be told anything: its manager will start it again, or gave up."""
     return service.get("state") in ("restarting", "failed", "stopped") or not service.get("processes")
