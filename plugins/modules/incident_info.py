@@ -80,7 +80,7 @@ read_only:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.oncall.pressure.plugins.module_utils._change._closing import listing
+from ansible_collections.oncall.pressure.plugins.module_utils._change._listing import listing
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import getpass
 import os
 import re
-import socket
 import time
 
 
@@ -22,7 +21,7 @@ def owner() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    return "%s@%s" % (user, socket.gethostname())
+    return "%s@%s" % (user, os.uname().nodename)
 
 
 def run_id(pid: int) -> str:
@@ -31,7 +30,7 @@ def run_id(pid: int) -> str:
     The workers of a run are children of one process, so that they agree without a word between them.
     """
     started, ticks = _started(pid)
-    machine = sum(ord(letter) * (place + 1) for place, letter in enumerate(socket.gethostname())) % 4096
+    machine = sum(ord(letter) * (place + 1) for place, letter in enumerate(os.uname().nodename)) % 4096
     return "%s-%03x%06x" % (time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(started)), machine, (pid * 31 + ticks) % 0x1000000)
 
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._change import _arming, _health, _journal, _lease, _undo
-from ansible_collections.oncall.pressure.plugins.module_utils._change._engine import READ_ONLY, clean_result
+from ansible_collections.oncall.pressure.plugins.module_utils._change._engine import clean_result
 from ansible_collections.oncall.pressure.plugins.module_utils._change._journal import Entry, Journal
+from ansible_collections.oncall.pressure.plugins.module_utils._change._listing import describe, what
 from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Conflict, Failed, Hands, Refused
 from ansible_collections.oncall.pressure.plugins.module_utils._change._registry import KINDS
 from ansible_collections.oncall.pressure.plugins.module_utils._host._files import Files, Untrusted
@@ -34,37 +35,6 @@ class Probe(t.NamedTuple):
     interval_s: float
     timeout_s: float
     settle_s: float
-
-
-def describe(machine: Machine, entry: Entry) -> dict[str, t.Any]:
-    """One entry for people and programs; ages and times left in seconds."""
-    head = entry.head
-    left = entry.left_s(machine)
-    row: dict[str, t.Any] = {
-        "entry": entry.id, "incident": entry.incident, "mitigation": head.get("mitigation"), "service": head.get("service"), "owner": head.get("owner"),
-        "reason": head.get("reason"), "state": entry.state, "at": head.get("at"), "age_s": round(max(machine.now() - float(head["epoch_s"]), 0.0)),
-        "undone_in_s": None if left is None else round(max(left, 0.0)), "why": entry.why or None, "reversible": head.get("reversible"),
-        "operations": [{"kind": operation.get("kind"), "what": what(operation), "begun": place in entry.begun}
-                       for place, (operation, dummy) in enumerate(entry.operations)],
-        "problems": [], "command": None,
-    }
-    if entry.state == "undo_failed":
-        row["problems"] = entry.lines[-1].get("problems") or []
-        row["command"] = entry.lines[-1].get("command")
-    return row
-
-
-def what(operation: t.Mapping[str, t.Any]) -> str:
-    """What an operation acts on."""
-    return str(operation.get("path") or operation.get("unit") or operation.get("service") or operation.get("program") or "")
-
-
-def listing(machine: Machine) -> dict[str, t.Any]:
-    """What was changed on this host, oldest first, and who has it now. Raises PermissionError."""
-    return clean_result({
-        "entries": [describe(machine, entry) for entry in _journal.entries(machine)], "lease": _lease.holder(machine),
-        "read_only": machine.exists(READ_ONLY),
-    })
 
 
 def chosen(machine: Machine, incident: str, entry: str) -> list[Entry]:

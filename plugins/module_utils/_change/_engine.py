@@ -13,18 +13,17 @@ import sys
 import time
 import typing as t
 
-from ansible_collections.oncall.pressure.plugins.module_utils._change import _arming, _bundle, _file, _health, _journal, _lease, _limits, _undo
+from ansible_collections.oncall.pressure.plugins.module_utils._change import _arming, _bundle, _file, _health, _journal, _lease, _limits, _program, _undo
 from ansible_collections.oncall.pressure.plugins.module_utils._change._arguments import Settings
 from ansible_collections.oncall.pressure.plugins.module_utils._change._journal import Journal
 from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Conflict, Failed, Hands, Operation, Refused, State
+from ansible_collections.oncall.pressure.plugins.module_utils._change._listing import READ_ONLY
 from ansible_collections.oncall.pressure.plugins.module_utils._change._registry import KINDS
 from ansible_collections.oncall.pressure.plugins.module_utils._host._files import Files, Untrusted
 from ansible_collections.oncall.pressure.plugins.module_utils._host._interrupts import Interrupted, interruptible
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, clean_tree, decode
 from ansible_collections.oncall.pressure.plugins.module_utils._version import VERSION
-
-READ_ONLY: t.Final = "/etc/oncall-pressure/read-only"
 
 #: Kept free in the entry's folder until an undo needs it, in bytes.
 _RESERVE = 65536
@@ -201,7 +200,7 @@ def _python(files: Files) -> str:
 
 def _dry_run(machine: Machine, python: str, folder: str) -> None:
     """The undo program must start and find everything that it will need."""
-    outcome = machine.run([python, "-I", folder + "/" + _bundle.NAME, "check"], _DRY_RUN_S)
+    outcome = machine.run([python, "-I", folder + "/" + _bundle.NAME, _program.CHECK], _DRY_RUN_S)
     if outcome.status != 0:
         said = clean(decode(outcome.out + outcome.err).strip()[-600:], 600)
         raise Failed("the undo program failed when it was tried: %s" % (said or "no answer"))

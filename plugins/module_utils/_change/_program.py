@@ -10,14 +10,17 @@ Private to oncall.pressure: no stable interface. It lies in the entry's folder a
 from __future__ import annotations
 
 import json
-import os.path
-import sys
+import posixpath
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._change import _arming, _journal, _lease, _undo
 from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Failed, Hands
+from ansible_collections.oncall.pressure.plugins.module_utils._host import _start
 from ansible_collections.oncall.pressure.plugins.module_utils._host._files import Files
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
+
+#: The word that tries the program without doing anything.
+CHECK: t.Final = "check"
 
 #: Who is still changing this host when the time is over had its time; who is undoing is waited for.
 _WAIT_S = 600.0
@@ -26,33 +29,34 @@ _AGAIN_S = (2.0, 5.0, 10.0)
 
 def main() -> None:
     """Ends the process: 0 done or nothing to do, 1 not undone, 2 not understood."""
-    words = sys.argv[1:] or [""]
-    folder = os.path.dirname(os.path.abspath(sys.argv[0]))
+    words = _start.words() or [""]
+    folder = posixpath.dirname(_start.program())
     machine = Machine()
     hands = Hands(machine, Files(), folder, booting=words[0] == "boot")
     entry = _journal.read(machine, folder)
-    if entry is None or words[0] not in ("check", "due", "boot", "watch", "undo"):
-        sys.stderr.write("usage: python3 -I %s check|undo [--force]\n" % sys.argv[0])
-        sys.exit(2)
-    if words[0] == "check":
+    if entry is None or words[0] not in (CHECK, "due", "boot", "watch", "undo"):
+        _start.say("usage: python3 -I %s check|undo [--force]" % _start.program(), problem=True)
+        _start.end(2)
+        return
+    if words[0] == CHECK:
         problems = _undo.verify_saved(hands, entry)
-        sys.stdout.write(json.dumps({"entry": entry.id, "problems": problems}) + "\n")
-        sys.exit(1 if problems else 0)
+        _start.say(json.dumps({"entry": entry.id, "problems": problems}))
+        _start.end(1 if problems else 0)
     machine.important()
-    if words[0] == "watch":
-        _watch(machine, folder)
-    sys.exit(0 if act(hands, words[0], "--force" in words) else 1)
+    if words[0] == "watch" and not _due(machine, folder):
+        return
+    _start.end(0 if act(hands, words[0], "--force" in words) else 1)
 
 
-def _watch(machine: Machine, folder: str) -> None:
-    """Sleep until the entry is due; ends the process when it is over before."""
+def _due(machine: Machine, folder: str) -> bool:
+    """Sleep until the entry is due; False when it is over before."""
     while True:
         entry = _journal.read(machine, folder)
         left = entry.left_s(machine) if entry is not None else None
         if left is None:
-            sys.exit(0)
+            return False
         if left <= 0:
-            return
+            return True
         machine.sleep(min(left, 5.0))
 
 
@@ -61,7 +65,7 @@ def act(hands: Hands, word: str, force: bool) -> bool:
     machine = hands.machine
     lock = _lock(hands, word)
     if lock is None:
-        sys.stderr.write("another process holds this host: nothing was undone\n")
+        _start.say("another process holds this host: nothing was undone", problem=True)
         return False
     lease = _lease.Lease(machine, hands.files, lock, "undo", "oncall-pressure")
     try:
@@ -108,9 +112,9 @@ def _wait_on(hands: Hands, entry: _journal.Entry, left: float | None, word: str)
     """Not due: after a boot the timer is gone and is armed anew."""
     if word == "boot" and left is not None:
         try:
-            _arming.arm(hands, entry, str(entry.head.get("python") or sys.executable), left, "expire")
+            _arming.arm(hands, entry, str(entry.head.get("python")), left, "expire")
         except (Failed, OSError) as problem:
-            sys.stderr.write("%s\n" % problem)
+            _start.say(str(problem), problem=True)
             return False
         _journal.Journal(hands.machine, hands.files, hands.folder).try_to_write(
             "confirmed", why="armed anew after a boot", deadline_s=round(hands.machine.boot_s() + left, 3), boot=hands.machine.boot())
@@ -123,11 +127,11 @@ def _try(hands: Hands, entry: _journal.Entry, why: str, final: str, force: bool)
     while True:
         outcome = _undo.undo(hands, entry, why, force, final)
         for line in outcome.said + outcome.problems:
-            sys.stdout.write(line + "\n")
+            _start.say(line)
         if outcome.done or outcome.conflict or not pauses:
             if outcome.conflict:
                 _arming.rest(hands)
             if not outcome.done:
-                sys.stderr.write("CRITICAL: change %s is not undone; by hand, as root: %s\n" % (entry.id, outcome.command))
+                _start.say("CRITICAL: change %s is not undone; by hand, as root: %s" % (entry.id, outcome.command), problem=True)
             return outcome.done
         hands.machine.sleep(pauses.pop(0))

@@ -278,6 +278,12 @@ class Machine:
 
 def _become(who: As) -> None:
     """In the child, before the program: give up what we may. (Popen's own arguments for it are newer than Python 3.8.)"""
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:
+            # should memory run out, what we started goes first
+            stream.write("1000")
+    except OSError:
+        pass
     if who.memory_bytes is not None:
         resource.setrlimit(resource.RLIMIT_AS, (who.memory_bytes, who.memory_bytes))
     if os.geteuid() == 0:

@@ -29,7 +29,8 @@ def ask(url: str, timeout_s: float) -> tuple[int | None, str]:
     else:
         connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
     try:
-        connection.request("GET", (parts.path or "/") + ("?" + parts.query if parts.query else ""), headers={"User-Agent": "oncall-pressure", "Connection": "close"})
+        target = (parts.path or "/") + ("?" + parts.query if parts.query else "")
+        connection.request("GET", target, headers={"User-Agent": "oncall-pressure", "Connection": "close"})
         return connection.getresponse().status, ""
     except (OSError, http.client.HTTPException, socket.timeout, ValueError) as problem:
         return None, str(problem) or type(problem).__name__
