@@ -128,7 +128,7 @@ notes:
     formula:
       description: The sum, with numbers and units. Null where every figure was given.
       type: str
-      sample: ceil(10.00 requests/s through nginx in 600 s / 4 workers x 1800 s) = 4500 requests, jitter 10 %
+      sample: ceil(10.00 requests/s through nginx in 600 s / 4 workers x 1800 s) = 4500 requests, rounded up to 4500
     says:
       description: What is to be known beside the sum.
       type: list

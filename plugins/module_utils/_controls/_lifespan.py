@@ -76,6 +76,12 @@ def release(text: t.Any) -> tuple[int, ...] | None:
     return tuple(int(part) for part in match.group(1).split(".")) if match else None
 
 
+def rounded(value: int, up: bool) -> int:
+    """Two digits and zeros: what was measured is no more exact, and a check and the run soon after it say the same."""
+    unit = 10 ** max(len(str(value)) - 2, 0)
+    return (value + unit - 1) // unit * unit if up else value // unit * unit
+
+
 def workers(service: Row) -> int:
     """How many workers share the work: the more of those that live and those that are asked for. Raises Refused."""
     count = max(_target.running(service), _target.configured(service) or 0)
@@ -167,11 +173,11 @@ def _computed_requests(service: Row, written: Row, rate: Rate, wished: Wished) -
         raise Refused("no request was seen (%s): say requests_per_s of a usual hour, or max_requests" % rate.words)
     count = workers(service)
     exact = int(math.ceil(round(rate.per_s / count * wished.live_at_least_s, 6)))
-    formula = "ceil(%.2f requests/s %s / %d workers x %g s) = %d requests, jitter %g %%" % (
-        rate.per_s, rate.words, count, wished.live_at_least_s, exact, JITTER_PCT
+    most, says = max(rounded(exact, True), LEAST_REQUESTS), []
+    formula = "ceil(%.2f requests/s %s / %d workers x %g s) = %d requests, rounded up to %d" % (
+        rate.per_s, rate.words, count, wished.live_at_least_s, exact, rounded(exact, True)
     )
-    most, says = max(exact, LEAST_REQUESTS), []
-    if most != exact:
+    if exact < LEAST_REQUESTS:
         says.append("not below %d requests: a worker would spend its life on starting" % LEAST_REQUESTS)
     there = _value(written, "max_requests")
     if there and there <= most * KEPT_RATIO:
@@ -207,9 +213,10 @@ def _computed_memory(service: Row, written: Row, host: Row, services: t.Sequence
     count = workers(service)
     room = _target.room(service, host, services)
     reserve = room.limit_bytes * wished.reserve_pct / 100.0
-    most = int(math.floor((room.limit_bytes - room.other_bytes - reserve) / count / 1024))
-    formula = "floor((%s %s - %s %s - %s reserve) / %d children) = %d KiB for a child" % (
-        _target.mib(room.limit_bytes), room.words, _target.mib(room.other_bytes), room.other_words, _target.mib(reserve), count, most
+    exact = max(int(math.floor((room.limit_bytes - room.other_bytes - reserve) / count / 1024)), 0)
+    most = rounded(exact, False)
+    formula = "floor((%s %s - %s %s - %s reserve) / %d children) = %d KiB for a child, rounded down to %d" % (
+        _target.mib(room.limit_bytes), room.words, _target.mib(room.other_bytes), room.other_words, _target.mib(reserve), count, exact, most
     )
     sizes = sorted(int(worker["rss_bytes"]) for worker in service.get("workers") or [] if worker.get("rss_bytes"))
     usual = sizes[len(sizes) // 2] if sizes else None

@@ -116,7 +116,7 @@ def _retire(machine: Machine, measured: Measured, kept: bool) -> tuple[list[Oper
     if kept and largest < middle * STANDS_OUT:
         return [], "none stands out: %s" % words
     try:
-        return list(_runtime.retire(machine, service, summary["largest_pid"])), words
+        return list(_runtime.retire_plan(machine, service)), words
     except Refused as problem:
         return [], str(problem)
 

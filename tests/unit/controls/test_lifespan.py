@@ -32,7 +32,7 @@ def test_a_worker_lives_at_least_so_long() -> None:
     row = service("gunicorn", "20.1.0")
     found = _lifespan.requests(row, row["settings"], Rate(10.0, "measured"), Wished(live_at_least_s=1800))
     assert found.settings == {"max_requests": 4500, "max_requests_jitter": 450}
-    assert found.formula == "ceil(10.00 requests/s measured / 4 workers x 1800 s) = 4500 requests, jitter 10 %"
+    assert found.formula == "ceil(10.00 requests/s measured / 4 workers x 1800 s) = 4500 requests, rounded up to 4500"
 
 
 def test_a_worker_lives_at_least_so_long_at_any_rate() -> None:
@@ -44,7 +44,8 @@ def test_a_worker_lives_at_least_so_long_at_any_rate() -> None:
         row = service("gunicorn", "25.0", count)
         most = _lifespan.requests(row, row["settings"], Rate(rate, "measured"), Wished(live_at_least_s=live)).settings["max_requests"]
         assert most / (rate / count) >= live * 0.999999
-        assert most == max(100, math.ceil(round(rate / count * live, 6)))
+        exact = math.ceil(round(rate / count * live, 6))
+        assert most == 100 if exact < 100 else exact <= most < exact * 1.1 and str(most)[2:].strip("0") == ""
 
 
 @pytest.mark.parametrize("there, kept", [(800, True), (1000, True), (1240, True), (1300, False), (0, False)])
@@ -89,8 +90,8 @@ def test_children_share_what_is_left_of_the_limit() -> None:
     row = service("celery", "5.2.6", 4, worker_class="prefork")
     found = _lifespan.children(row, row["settings"], HOST, [row], Wished())
     # 1000 - 30 of the main process - 100 of reserve, for four
-    assert found.settings == {"max_memory_per_child_kib": int((1000 - 30 - 100) / 4 * 1024)}
-    assert "/ 4 children) = 222720 KiB for a child" in str(found.formula)
+    assert found.settings == {"max_memory_per_child_kib": 220000}
+    assert "/ 4 children) = 222720 KiB for a child, rounded down to 220000" in str(found.formula)
     assert _lifespan.children(row, row["settings"], HOST, [row], Wished(max_tasks_per_child=50)).settings == {"max_tasks_per_child": 50}
 
 
