@@ -63,8 +63,14 @@ def commands() -> List[Tuple[str, List[str]]]:
 
 
 def environment() -> Dict[str, str]:
-    """Of the linters: the collection is found under its name, nothing else of the caller's."""
-    return clean_environment(ANSIBLE_COLLECTIONS_PATH=str(ROOT / ".venv" / "collections"), ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"))
+    """Of the linters: the collection is found under its name, nothing else of the caller's.
+
+    ansible-lint installs a copy of the collection into Ansible's home once and looks at that one ever after: it gets a home of its own, made anew.
+    """
+    home = ROOT / ".cache" / "lint-home"
+    shutil.rmtree(home, ignore_errors=True)
+    return clean_environment(
+        ANSIBLE_COLLECTIONS_PATH=str(ROOT / ".venv" / "collections"), ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"), ANSIBLE_HOME=str(home))
 
 
 def check_oldest(tally: Tally) -> None:
