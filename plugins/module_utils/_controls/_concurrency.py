@@ -46,16 +46,21 @@ def plan(machine: Machine, wish: Wish) -> Plan:
     """Measure and plan. Raises Refused, where nothing of what was asked for can be done here."""
     measured = _measure.measure(machine, wish.service)
     _measure.check_changeable(measured.service)
+    siblings = _runtime.rq_siblings(measured.services, measured.service) if measured.service["component"] == "rq" else []
+    if len(siblings) > 1:
+        measured = measured._replace(
+            service=_measure.together(siblings, measured.service), services=[row for row in measured.services if row not in siblings]
+        )
     target = aim(measured, wish)
     notes = told(target, measured)
     notes["summary"] = _summary(measured, target, notes)
     if not target.lowers and target.basis != "explicit":
         return Plan(MITIGATION, measured.service["id"], [], notes=notes)
-    now = _now(machine, measured, target) if wish.form != "lasting" else _Part([], [])
+    now = _now(machine, measured, target, siblings) if wish.form != "lasting" else _Part([], [])
     if wish.form == "runtime" and now.refused is not None:
         raise Refused(now.refused)
-    lasting = _written(machine, measured, target) if wish.form != "runtime" else _Part([], [])
-    if lasting.refused is not None and not now.operations:
+    lasting = _written(machine, measured, target, siblings) if wish.form != "runtime" else _Part([], [])
+    if lasting.refused is not None and (now.refused is not None or wish.form == "lasting"):
         raise Refused("; ".join(reason for reason in (now.refused, lasting.refused) if reason))
     notes["runtime"] = now.refused or ("; ".join(now.said) or None)
     notes["lasting"] = lasting.refused or ("; ".join(lasting.said) or None)
@@ -95,7 +100,7 @@ def _summary(measured: Measured, target: Target, notes: t.Mapping[str, t.Any]) -
     return lines
 
 
-def _now(machine: Machine, measured: Measured, target: Target) -> _Part:
+def _now(machine: Machine, measured: Measured, target: Target, siblings: t.Sequence[t.Mapping[str, t.Any]]) -> _Part:
     """Told to what runs, at once."""
     service = measured.service
     if _measure.between_restarts(service):
@@ -106,13 +111,17 @@ def _now(machine: Machine, measured: Measured, target: Target) -> _Part:
     if target.workers >= alive:
         return _Part([], ["%d run now" % alive])
     try:
+        if len(siblings) > 1:
+            return _Part(list(_runtime.rq_plan(machine, siblings, target.workers)), ["%d instances of one template unit" % len(siblings)])
         return _Part(list(_runtime.plan(machine, service, target.workers)), [])
     except Refused as problem:
         return _Part([], [], str(problem))
 
 
-def _written(machine: Machine, measured: Measured, target: Target) -> _Part:
+def _written(machine: Machine, measured: Measured, target: Target, siblings: t.Sequence[t.Mapping[str, t.Any]]) -> _Part:
     """Written where it counts at the next start, never more than is written there."""
+    if len(siblings) > 1:
+        return _Part([], [], "each of its workers is a unit of its own: those that were stopped start at the next boot unless they are disabled")
     written = (_measure.written(measured).get("workers") or {}).get("value")
     if isinstance(written, int) and written < target.workers:
         return _Part([], ["its files ask for %d already" % written])

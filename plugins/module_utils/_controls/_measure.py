@@ -99,6 +99,30 @@ def check_changeable(service: t.Mapping[str, t.Any]) -> None:
         raise Refused("%s runs %s: only gunicorn, uvicorn, celery and rq have workers to change" % (service["id"], service.get("component")))
 
 
+def together(rows: t.Sequence[t.Mapping[str, t.Any]], service: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Several services that are workers of one kind (the instances of a template unit), as the row of one: ``service`` gives its name.
+
+    The limit of each binds only itself; what binds all of them is a control group above, or the host.
+    """
+    workers = sorted((worker for row in rows for worker in row.get("workers") or []), key=lambda worker: -(worker.get("pss_bytes") or worker["rss_bytes"]))
+    whole = all(worker.get("pss_bytes") for worker in workers)
+    sizes = sorted((worker["pss_bytes"] if whole else worker["rss_bytes"]) for worker in workers)
+    middle = sizes[len(sizes) // 2] if sizes else None
+    memory = [row.get("memory") or {} for row in rows]
+    used = [each.get("bytes") for each in memory]
+    above = [each for each in memory if each.get("limit_source") not in (None, "service")]
+    merged = dict(service, workers=workers, processes=sum(row.get("processes") or 0 for row in rows), settings=None)
+    merged["memory"] = {
+        "bytes": None if None in used else sum(used), "limit_bytes": above[0]["limit_bytes"] if above else None,
+        "limit_source": above[0]["limit_source"] if above else None,
+    }
+    merged["worker_summary"] = {
+        "count": len(workers), "memory_source": "pss" if whole else "rss", "median_bytes": middle, "largest_bytes": sizes[-1], "total_bytes": sum(sizes),
+        "largest_pid": workers[0]["pid"], "spread_pct": 100.0 * (sizes[-1] - sizes[0]) / middle if middle else None,
+    } if sizes else None
+    return merged
+
+
 def written(measured: Measured) -> dict[str, t.Any]:
     """Its settings as its files have them now, which may differ from those in effect until a restart; {} where they are not known."""
     if measured.service.get("manager") == "supervisor":

@@ -1,0 +1,97 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One worker was replaced and none is missing, the next start has the limits, and a rollback takes them away."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from lab_hosts import NAMES, connect, output
+
+ROOT = Path(__file__).resolve().parents[3]
+
+#: The service whose workers are recycled, and how many it has, by host.
+SERVICES = {"lab-1": ("shop-web.service", 2), "lab-2": ("shop-web.service", 2), "lab-3": ("shop-api.service", 2)}
+
+
+def ages(name: str, service: str) -> list[int]:
+    """Seconds since each worker was started, youngest first, and last the main process."""
+    host = connect(name)
+    pid = output(host, "systemctl show -P MainPID %s" % service)
+    found = output(host, "ps --no-headers -o etimes,stat,args --ppid %s | grep -v resource_tracker" % pid)
+    workers = [int(line.split()[0]) for line in found.splitlines() if line.split()[1][0] not in "ZX"]
+    return [*sorted(workers), int(output(host, "ps --no-headers -o etimes --pid %s" % pid))]
+
+
+def command(name: str, service: str) -> str:
+    """The command of the unit as its manager has it loaded."""
+    return output(connect(name), "systemctl show -P ExecStart %s" % service)
+
+
+def play(playbook: str, *words: str) -> str:
+    """Run a playbook of the collection against the lab; it must succeed."""
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "ansible-playbook"), "oncall.pressure." + playbook, "-i", str(ROOT / "inventories" / "lab"), *words],
+        env=dict(os.environ, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg")), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    )
+    text = done.stdout.decode("utf-8", "backslashreplace")
+    assert done.returncode == 0, text
+    return text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_worker_was_replaced_and_none_is_missing(name: str) -> None:
+    service, count = SERVICES[name]
+    *workers, main = ages(name, service)
+    assert len(workers) == count
+    # the others are as old as their main process, which was never restarted
+    assert main - workers[0] > 5
+    assert main - workers[-1] < 5
+
+
+def test_the_limits_are_those_asked_for_or_computed() -> None:
+    assert "--max-requests 700 " in command("lab-1", "shop-web.service")
+    assert "--max-requests-jitter 70 " in command("lab-1", "shop-web.service")
+    # 2 requests a second for 2 workers, and half an hour
+    assert "--limit-max-requests 1800 " in command("lab-3", "shop-api.service")
+    words = command("lab-2", "shop-web.service").split()
+    most = next(int(word.rpartition("=")[2]) for word in words if word.startswith("--max-requests="))
+    # 600 requests in a window of ten minutes are one a second at least: 900 for each of two workers in half an hour
+    assert 900 <= most < 2000
+    assert output(connect("lab-3"), "grep -c 'max-tasks-per-child[= ]100' /etc/supervisor/conf.d/shop-jobs.conf") == "1"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_service_starts_with_them(name: str) -> None:
+    service, count = SERVICES[name]
+    host = connect(name)
+    output(host, "systemctl restart %s && sleep 4" % service)
+    assert output(host, "systemctl is-active %s" % service) == "active"
+    assert len(ages(name, service)) == count + 1
+
+
+def test_the_old_uvicorn_kept_its_workers() -> None:
+    *workers, main = ages("lab-1", "shop-api.service")
+    assert len(workers) == 2 and main - workers[0] < 5
+
+
+def test_rollback_takes_the_limits_away() -> None:
+    play("rollback", "-l", "containers")
+    for name in NAMES:
+        host = connect(name)
+        files = output(host, "cd /usr/share/lab/hosts/%s && find etc -type f" % name).split()
+        for path in files:
+            assert output(host, "cmp /usr/share/lab/hosts/%s/%s /%s && echo same" % (name, path, path)) == "same", (name, path)
+        assert output(host, "find /etc/systemd/system -path '*.service.d/*' -name '*pressure*'") == "", name
+    assert "--max-requests 1000 " in command("lab-1", "shop-web.service")
+
+
+def test_nothing_is_left_open() -> None:
+    text = play("status", "-l", "containers")
+    assert "open" not in text.splitlines()[-1] and "critical" not in text
