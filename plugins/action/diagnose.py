@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible import constants
+from ansible import constants, context
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.validation import check_type_dict
 from ansible.plugins.action import ActionBase
@@ -82,7 +82,7 @@ class ActionModule(ActionBase):
         write_document(os.path.join(folder, "diagnosis.json"), document)
         write_text(report, markdown(document, loaded, ruleset.problems))
         linked = options["link"] and point_latest(folder)
-        self._say(screen(document, _shown(options["link"] if linked else folder), ruleset.problems))
+        self._say(screen(document, _shown(options["link"] if linked else folder), ruleset.problems, _inventory()))
         status = 2 if ruleset.problems else exit_status(document, options["fail_on"])
         return {"changed": False, "exit_status": status, "summary": document["fleet"], "report": report}
 
@@ -113,6 +113,15 @@ def _plain(value: t.Any) -> t.Any:
 def _callback_name() -> str:
     """The name of the callback that has standard output, without its collection."""
     return str(getattr(constants, "DEFAULT_STDOUT_CALLBACK", "default")).rpartition(".")[2]
+
+
+def _inventory() -> list[str]:
+    """The run's own ``-i``, as an operator would type it; none where it was left to the configuration."""
+    words: list[str] = []
+    for given in context.CLIARGS.get("inventory") or ():
+        near = os.path.relpath(given) if os.path.isabs(given) else given
+        words += ["-i", visible(given if near.startswith("..") else near)]
+    return words
 
 
 def _shown(folder: str) -> str:

@@ -17,7 +17,7 @@ import typing as t
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
 from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import Loaded
 from ansible_collections.oncall.pressure.plugins.plugin_utils._format import number, size
-from ansible_collections.oncall.pressure.plugins.plugin_utils._report import cause, fleet_line
+from ansible_collections.oncall.pressure.plugins.plugin_utils._report import cause, command, fleet_line
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, num, rows, text
 
 # What means something to a Markdown reader anywhere in a line. A colon is written out where it would make a bare address a link.
@@ -33,9 +33,9 @@ def plain(value: t.Any) -> str:
     return re.sub(r"^(\s*\d*)([-+=.)])", r"\1\\\2", escaped)
 
 
-def code(value: t.Any) -> str:
+def code(value: t.Any, limit: int = 200) -> str:
     """A name that a host or the inventory gave, as a code span that nothing in it can leave, safe in a table cell."""
-    name = clean(str(value), 200).replace("|", "\u00a6").replace("`", "\u02cb").strip()
+    name = clean(str(value), limit).replace("|", "\u00a6").replace("`", "\u02cb").strip()
     return "`%s`" % name if name else "-"
 
 
@@ -81,6 +81,8 @@ def _sick(host: str, row: t.Mapping[str, t.Any]) -> list[str]:
         lines += _listed("Ruled out:", verdict["ruled_out"])
         lines += _listed("Not measured:", verdict["missing"])
         lines += _listed("**Mitigation**, least risky first:", verdict["next"], numbered=True)
+        if verdict["mitigations"]:
+            lines += ["Shown before it is done by:", "", *["- %s" % code(command(item, host), 600) for item in verdict["mitigations"]], ""]
         lines += _listed("**Lasting fix**:", verdict["lasting"])
     effects = [item for item in row["findings"] if item["explained_by"]]
     if effects:

@@ -9,6 +9,7 @@ Private to oncall.pressure: no stable interface. Plain text without terminal esc
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 import typing as t
 
@@ -17,20 +18,26 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host._text import
 #: Columns that a line should not pass. What cannot be broken (a path) may.
 WIDTH = 100
 
+#: The inventory where it is not known.
+SOME: t.Final = ("-i", "INVENTORY")
+
 #: How many lines of one kind stand in a block; the report has them all.
 _EVIDENCE = 4
 _NEXT = 3
 _ALSO = 3
 
 
-def screen(diagnosis: t.Mapping[str, t.Any], report: str | None = None, problems: t.Sequence[str] = ()) -> str:
-    """The text for the screen. ``report`` is the path of report.md, ``problems`` are lines about rules that were left out."""
+def screen(diagnosis: t.Mapping[str, t.Any], report: str | None = None, problems: t.Sequence[str] = (), inventory: t.Sequence[str] = SOME) -> str:
+    """The text for the screen. ``report`` is the path of report.md, ``problems`` are lines about rules that were left out.
+
+    ``inventory`` is how commands name theirs: the words of ``-i``.
+    """
     hosts: t.Mapping[str, t.Any] = diagnosis["hosts"]
     width = max([len(host) for host, row in hosts.items() if row["state"] != "healthy"], default=0)
     blocks: list[str] = []
     for host, row in hosts.items():
         if row["verdicts"]:
-            blocks += _block(host, row, min(width, 40))
+            blocks += _block(host, row, min(width, 40), inventory)
         elif row["state"] != "healthy":
             kind = "UNKNOWN" if row["reached"] else "UNREACHED"
             blocks += _wrapped("%s  %s  " % (host.ljust(min(width, 40)), kind), row["reason"] or "nothing was measured", len(host.ljust(min(width, 40))) + 2)
@@ -56,7 +63,15 @@ def fleet_line(fleet: t.Mapping[str, int], hosts: t.Mapping[str, t.Any], report:
     return line + ("   report: %s" % report if report else "")
 
 
-def _block(host: str, row: t.Mapping[str, t.Any], width: int) -> list[str]:
+def command(mitigation: t.Mapping[str, t.Any], host: str, inventory: t.Sequence[str] = SOME) -> str:
+    """What shows a mitigation before it is done, ready to run."""
+    words = ["ansible-playbook", "oncall.pressure." + mitigation["id"], *inventory, "-l", host]
+    for name in sorted(mitigation["variables"]):
+        words += ["-e", "%s=%s" % (name, mitigation["variables"][name])]
+    return " ".join(map(shlex.quote, [*words, "--check", "--diff"]))
+
+
+def _block(host: str, row: t.Mapping[str, t.Any], width: int, inventory: t.Sequence[str]) -> list[str]:
     first = row["verdicts"][0]
     margin = " " * (width + 2)
     lines = ["%s  %s   cause: %s   confidence: %s" % (host.ljust(width), headline(first), cause(first), first["confidence"])]
@@ -69,6 +84,9 @@ def _block(host: str, row: t.Mapping[str, t.Any], width: int) -> list[str]:
     lead = "next: "
     for number, sentence in enumerate(first["next"][:_NEXT], 1):
         lines += _wrapped("%s%s%d. " % (margin, lead if number == 1 else " " * len(lead), number), sentence, len(margin) + len(lead) + 3)
+    for number, mitigation in enumerate(first["mitigations"][:_NEXT]):
+        # one line, however long: it is there to be pasted
+        lines.append(margin + ("run:  " if number == 0 else "or:   ") + command(mitigation, host, inventory))
     for verdict in row["verdicts"][1:1 + _ALSO]:
         said = "%s, cause: %s, confidence: %s: %s" % (headline(verdict).replace("  ", " "), cause(verdict), verdict["confidence"], verdict["summary"])
         lines += _wrapped(margin + "also: ", said, len(margin) + 6)

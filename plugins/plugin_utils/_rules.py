@@ -43,7 +43,7 @@ LEVELS = ("low", "medium", "high")
 UNITS = ("pct", "share", "bytes", "s", "per_s", "ratio", "cpus", "count", "pages_per_s", "ms")
 
 _REQUIRED = ("id", "title", "subject", "facts", "when", "says", "weight", "confidence", "summary", "evidence", "next", "lasting", "source")
-_OPTIONAL = ("scope", "needs", "thresholds", "explains", "ruled_out", "not_measured")
+_OPTIONAL = ("scope", "needs", "thresholds", "explains", "ruled_out", "not_measured", "mitigations")
 _SENTENCES = ("summary", "evidence", "ruled_out", "next", "lasting")
 _ID = re.compile(r"[a-z][a-z0-9]*\.[a-z][a-z0-9_]*")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -62,6 +62,14 @@ class Sentence(t.NamedTuple):
     """Text to fill, said where its condition (if any) holds."""
 
     text: str
+    when: Condition | None
+
+
+class Suggestion(t.NamedTuple):
+    """A mitigation that a rule suggests where its condition (if any) holds: its id, and texts to fill for its variables."""
+
+    id: str
+    variables: dict[str, str]
     when: Condition | None
 
 
@@ -92,6 +100,7 @@ class Rule(t.NamedTuple):
     confidence: tuple[tuple[str, Condition | None], ...]
     explains: tuple[str, ...]
     sentences: dict[str, tuple[Sentence, ...]]
+    mitigations: tuple[Suggestion, ...]
     not_measured: tuple[str, ...]
     source: tuple[str, ...]
     place: str
@@ -225,6 +234,7 @@ class _Reader:
             confidence=self._confidence(data["confidence"]),
             explains=self._texts("explains"),
             sentences={key: self._sentences(key) for key in _SENTENCES},
+            mitigations=self._mitigations(),
             not_measured=self._texts("not_measured"),
             source=self._texts("source"),
             place="%s:%d" % (self._located.path, self._located.line((*self._base, "id"))),
@@ -350,15 +360,37 @@ class _Reader:
         for index, item in enumerate(value):
             place = (key, index)
             row = self._keys(item if isinstance(item, dict) else {"text": item}, place, ("text",), ("when",))
-            text = self._text(row["text"], place)
-            try:
-                names = placeholders(text)
-            except BadTemplate as problem:
-                raise self._fail(place, str(problem)) from None
-            for name in names:
-                if name not in self._thresholds:
-                    self._fact(name, place)
+            text = self._template(row["text"], place)
             found.append(Sentence(text, self._condition(row["when"], (*place, "when")) if "when" in row else None))
+        return tuple(found)
+
+    def _template(self, value: t.Any, place: Place) -> str:
+        text = self._text(value, place)
+        try:
+            names = placeholders(text)
+        except BadTemplate as problem:
+            raise self._fail(place, str(problem)) from None
+        for name in names:
+            if name not in self._thresholds:
+                self._fact(name, place)
+        return text
+
+    def _mitigations(self) -> tuple[Suggestion, ...]:
+        """Names of mitigations, or mappings of id, and if wanted ``with`` (variables of its playbook) and ``when``."""
+        value = self._data.get("mitigations", [])
+        if not isinstance(value, list):
+            raise self._fail(("mitigations",), "mitigations must be a list")
+        found = []
+        for index, item in enumerate(value):
+            place = ("mitigations", index)
+            row = self._keys(item if isinstance(item, dict) else {"id": item}, place, ("id",), ("with", "when"))
+            if not isinstance(row["id"], str) or not _NAME.fullmatch(row["id"]):
+                raise self._fail(place, "a mitigation is named in snake_case")
+            given = row.get("with", {})
+            if not isinstance(given, dict) or not all(isinstance(name, str) and _NAME.fullmatch(name) for name in given):
+                raise self._fail(place, "with must map names of variables to texts")
+            variables = {name: self._template(text, (*place, "with", name)) for name, text in given.items()}
+            found.append(Suggestion(row["id"], variables, self._condition(row["when"], (*place, "when")) if "when" in row else None))
         return tuple(found)
 
 

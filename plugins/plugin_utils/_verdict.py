@@ -9,6 +9,7 @@ Private to oncall.pressure: no stable interface.
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.plugin_utils._evaluate import Condition, Outcome, Selected, Selector, evaluate
@@ -38,6 +39,7 @@ class Finding(t.NamedTuple):
     share: float | None
     killed: bool
     said: dict[str, list[str]]
+    mitigations: list[dict[str, t.Any]]
     missing: list[str]
 
 
@@ -133,6 +135,7 @@ def _finding(rule: Rule, subject: Subject, facts: Facts, numbers: t.Mapping[str,
         share if isinstance(share, (int, float)) and not isinstance(share, bool) else None,
         killed,
         {key: _say(sentences, values, facts, numbers) for key, sentences in rule.sentences.items()},
+        _suggested(rule, service if isinstance(service, str) else None, values, facts, numbers),
         list(dict.fromkeys([*gaps, *rule.not_measured])),
     )
 
@@ -148,6 +151,22 @@ def _holds(condition: Condition | None, facts: Facts, numbers: t.Mapping[str, fl
 def _say(sentences: t.Sequence[Sentence], values: Facts, facts: Facts, numbers: t.Mapping[str, float]) -> list[str]:
     said = [fill(sentence.text, values) for sentence in sentences if _holds(sentence.when, facts, numbers)]
     return [sentence for sentence in said if sentence is not None]
+
+
+#: What may stand in a command that a person pastes into a shell, and in a variable that Ansible would template.
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=~^-]{1,200}")
+
+
+def _suggested(rule: Rule, service: str | None, values: Facts, facts: Facts, numbers: t.Mapping[str, float]) -> list[dict[str, t.Any]]:
+    """The mitigations of a finding with their variables; one whose value was not measured, or is not harmless text, is left out."""
+    found: list[dict[str, t.Any]] = []
+    for suggestion in rule.mitigations:
+        if not _holds(suggestion.when, facts, numbers):
+            continue
+        variables = {"pressure_service": service, **{name: fill(text, values) for name, text in suggestion.variables.items()}}
+        if all(value is not None and _PLAIN.fullmatch(value) for value in variables.values()):
+            found.append({"id": suggestion.id, "variables": variables})
+    return found
 
 
 def _rank(finding: Finding) -> tuple[t.Any, ...]:
@@ -189,6 +208,7 @@ def _row(finding: Finding) -> dict[str, t.Any]:
         "missing": finding.missing,
         "next": said["next"],
         "lasting": said["lasting"],
+        "mitigations": finding.mitigations,
         "source": list(finding.rule.source),
     }
 

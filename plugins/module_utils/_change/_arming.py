@@ -123,10 +123,20 @@ def rest(hands: Hands, phases: t.Sequence[str] = ("undo", "expire")) -> None:
 def disarm(hands: Hands, phases: t.Sequence[str] = ("undo", "expire")) -> None:
     """Take away an entry's arming; all of it unless a phase remains. What cannot be removed is left: its program finds nothing to do. Raises nothing."""
     name = name_of(hands.folder)
+    paths = ["%s/%s-boot.service" % (_WANTS, name), "%s/%s-boot.service" % (_ETC, name)] if len(phases) == 2 else []
+    _remove(hands, paths)
+    # the timer goes last: who is killed before it is gone is started by it again
     rest(hands, phases)
-    paths = ["%s/%s-%s.%s" % (_RUN, name, phase, kind) for phase in phases for kind in ("timer", "service")]
-    if len(phases) == 2:
-        paths += ["%s/%s-boot.service" % (_WANTS, name), "%s/%s-boot.service" % (_ETC, name)]
+    _remove(hands, ["%s/%s-%s.%s" % (_RUN, name, phase, kind) for phase in phases for kind in ("service", "timer")])
+
+
+def armed(hands: Hands) -> bool:
+    """Whether anything of an entry's arming is left."""
+    name = name_of(hands.folder)
+    return any(file.startswith(name + "-") for folder in (_RUN, _ETC, _WANTS) for file in hands.files.names(folder))
+
+
+def _remove(hands: Hands, paths: t.Sequence[str]) -> None:
     for path in paths:
         try:
             hands.files.sweep(path)

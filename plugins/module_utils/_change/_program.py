@@ -75,7 +75,8 @@ def act(hands: Hands, word: str, force: bool) -> bool:
     try:
         # read under the lock: it may have been confirmed a moment ago
         entry = _journal.read(machine, hands.folder)
-        if entry is None or entry.state in _journal.ENDED:
+        if entry is None or entry.state in _journal.ENDED or (word != "undo" and entry.state == "confirmed" and entry.deadline_s is None):
+            # who wrote that it is over may have been ended before it took the arming away
             _arming.disarm(hands)
             return True
         if word != "undo" and entry.state == "undo_failed" and not _again(hands, entry):

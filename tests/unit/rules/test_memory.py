@@ -46,3 +46,22 @@ def test_a_computed_number_of_workers_is_missing_and_the_verdict_is_unsure() -> 
     first = judge(case)["verdicts"][0]
     assert (first["cause"], first["confidence"]) == ("limit_too_low", "low")
     assert "worker count (computed in the configuration file)" in first["missing"]
+
+
+def test_a_verdict_names_its_mitigation_ready_to_run() -> None:
+    case = next(case for case in support.load("memory.yml") if case["rule"] == "web.too_many_workers_for_memory" and case["expect"] == "fired")
+    first = judge(case)["verdicts"][0]
+    assert first["mitigations"] == [{"id": "lower_workers", "variables": {"pressure_service": first["service"]}}]
+
+
+def test_a_service_whose_name_is_no_plain_word_gets_no_command() -> None:
+    case = next(case for case in support.load("memory.yml") if case["rule"] == "web.too_many_workers_for_memory" and case["expect"] == "fired")
+    snapshot = support.snapshot(case)
+    name = "{{ lookup('pipe', 'id') }}; rm -rf .service"
+    for row in snapshot["services"]:
+        row["id"] = name
+    snapshot["oom"]["services"] = {name: found for found in snapshot["oom"]["services"].values()}
+    for event in snapshot["oom"]["events"]:
+        event["service"] = name
+    verdicts = _verdict.judge(snapshot, RULES, THRESHOLDS)["verdicts"]
+    assert verdicts and [verdict["mitigations"] for verdict in verdicts] == [[] for dummy in verdicts]
