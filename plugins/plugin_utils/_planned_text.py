@@ -24,12 +24,15 @@ def said(host: str, result: t.Mapping[str, t.Any], checking: bool) -> str:
     if not lines:
         return ""
     lines.append(_outcome(result, checking))
-    lines += ["left to do: %s" % step for step in result.get("proposals") or []]
+    if not result.get("failed"):
+        lines += ["left to do: %s" % step for step in result.get("proposals") or []]
     name = clean(host, 60)
     return "\n".join("%s  %s" % (name if place == 0 else " " * len(name), clean(line, 1000)) for place, line in enumerate(lines))
 
 
 def _outcome(result: t.Mapping[str, t.Any], checking: bool) -> str:
+    if result.get("refused"):
+        return "refused, and nothing was changed: see the message"
     if result.get("failed"):
         return "it did not come out: see the message"
     if not result.get("changed"):
