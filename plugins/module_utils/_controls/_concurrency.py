@@ -107,6 +107,9 @@ def _now(machine: Machine, measured: Measured, target: Target, siblings: t.Seque
         policy = measured.unit.get("oom_policy")
         because = " (OOMPolicy=stop: the first kill takes the whole unit down)" if policy == "stop" and service.get("result") == "oom-kill" else ""
         return _Part([], [], "%s is %s%s: there is nothing that could be told to run fewer workers" % (service["id"], service.get("state"), because))
+    scaled = ((service.get("settings") or {}).get("autoscale") or {}).get("value")
+    if scaled:
+        return _Part([], [], "%s runs with autoscale %s, a range that it read at its start and that cannot be told to it" % (service["id"], scaled))
     alive = _target.running(service)
     if target.workers >= alive:
         return _Part([], ["%d run now" % alive])
@@ -142,7 +145,7 @@ def restart_command(service: str, host: str) -> str:
 def _proposals(measured: Measured, wish: Wish, target: Target, now: _Part, lasting: _Part) -> list[str]:
     """What is left for a person to do."""
     service, proposals = measured.service, []
-    if now.operations or target.workers >= _target.running(service) > 0:
+    if now.operations or (now.refused is None and target.workers >= _target.running(service) > 0):
         if lasting.refused is not None:
             proposals.append("its next start brings back %d workers, since that could not be written: %s" % (target.present, lasting.refused))
         return proposals
@@ -151,6 +154,8 @@ def _proposals(measured: Measured, wish: Wish, target: Target, now: _Part, lasti
         proposals.append("its manager starts it again by itself, with %d workers then" % target.workers)
     elif _measure.between_restarts(service):
         proposals.append("it is %s and must be started: %s" % (service.get("state"), command))
+    elif target.workers >= _target.running(service):
+        proposals.append("it may still start up to %d; a restart ends that, and loses what it is doing: %s" % (target.present, command))
     else:
         proposals.append("it still runs %d; a restart brings it to %d, and loses what it is doing: %s" % (_target.running(service), target.workers, command))
     return proposals
