@@ -42,6 +42,7 @@ class Plan(t.NamedTuple):
     settle_s: how long to wait before the effect is looked at once more
     notes: figures and formulas for a person; proposals: further steps that a person may take
     reversible: fully, partly or no
+    checks: asked once everything was done; what one of them says is wrong has everything put back
     """
 
     mitigation: str
@@ -51,6 +52,7 @@ class Plan(t.NamedTuple):
     notes: t.Mapping[str, t.Any] = {}
     proposals: t.Sequence[str] = ()
     reversible: str = "fully"
+    checks: t.Sequence[t.Callable[[], t.Sequence[str]]] = ()
 
 
 class _Step(t.NamedTuple):
@@ -221,6 +223,8 @@ def _apply(hands: Hands, plan: Plan, steps: t.Sequence[_Step]) -> str | None:
         problem = _not_reached(hands, steps)
         if problem is None and before["active"] and not stops and _health.look(hands.machine, plan.service)["active"] is False:
             problem = "%s is no longer active" % plan.service
+        if problem is None:
+            problem = "; ".join(said for check in plan.checks for said in check()) or None
         if problem is None:
             journal.write("verified")
         return problem

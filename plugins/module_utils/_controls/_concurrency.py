@@ -40,6 +40,7 @@ class _Part(t.NamedTuple):
     operations: list[Operation]
     said: list[str]
     refused: str | None = None
+    checks: t.Sequence[t.Callable[[], t.Sequence[str]]] = ()
 
 
 def plan(machine: Machine, wish: Wish) -> Plan:
@@ -67,7 +68,7 @@ def plan(machine: Machine, wish: Wish) -> Plan:
     notes["summary"] = _summary(measured, target, notes)
     return Plan(
         MITIGATION, measured.service["id"], now.operations + lasting.operations, notes=notes,
-        proposals=_proposals(measured, wish, target, now, lasting), reversible="fully",
+        proposals=_proposals(measured, wish, target, now, lasting), checks=lasting.checks,
     )
 
 
@@ -130,9 +131,10 @@ def _written(machine: Machine, measured: Measured, target: Target, siblings: t.S
         return _Part([], ["its files ask for %d already" % written])
     try:
         found = _lasting.plan(machine, measured.service, {"workers": target.workers})
+        checks = _measure.oracle(machine, measured.service, found.wanted)
     except Refused as problem:
         return _Part([], [], str(problem))
-    return _Part(list(found.operations), [str(found.where)] + [str(note) for note in found.notes])
+    return _Part(found.operations, [found.where] + found.notes, checks=checks)
 
 
 def restart_command(service: str, host: str) -> str:

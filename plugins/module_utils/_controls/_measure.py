@@ -15,6 +15,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds imp
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _snapshot
 from ansible_collections.oncall.pressure.plugins.module_utils._components._own_root import own_root
 from ansible_collections.oncall.pressure.plugins.module_utils._components._process_table import own_chain
+from ansible_collections.oncall.pressure.plugins.module_utils._controls import _lasting_unit
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, run_all
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 
@@ -128,6 +129,15 @@ def written(measured: Measured) -> dict[str, t.Any]:
     if measured.service.get("manager") == "supervisor":
         return measured.unit.get("settings") or {}
     return measured.unit.get("written") or {}
+
+
+def oracle(machine: Machine, service: t.Mapping[str, t.Any], settings: t.Mapping[str, t.Any]) -> list[t.Callable[[], t.Sequence[str]]]:
+    """For the engine's ``checks``: what systemd has of a unit's command afterwards differs in ``settings`` alone from what it has now. Raises Refused."""
+    if service.get("manager") != "systemd":
+        return []
+    unit = str(service["name"])
+    before = _lasting_unit.commands(machine, unit)
+    return [lambda: _lasting_unit.check(machine, unit, before, settings)]
 
 
 def between_restarts(service: t.Mapping[str, t.Any]) -> bool:

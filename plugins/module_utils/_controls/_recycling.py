@@ -44,9 +44,11 @@ def plan(machine: Machine, wish: Wish) -> Plan:
     kept = _is_written(measured, found)
     written: list[Operation] = []
     where: str | None = "its files say so already"
+    checks: list[t.Callable[[], t.Sequence[str]]] = []
     if not kept:
         lasting = _lasting.plan(machine, service, found.settings)
-        written, where = list(lasting.operations), "; ".join([str(lasting.where)] + [str(note) for note in lasting.notes])
+        written, where = lasting.operations, "; ".join([lasting.where] + lasting.notes)
+        checks = _measure.oracle(machine, service, lasting.wanted)
     retired, said = _retire(machine, measured, kept) if wish.retire_largest else ([], "not asked for")
     notes = {
         "settings": dict(found.settings), "formula": found.formula, "says": found.says, "lasting": where, "retire": said, "state": service.get("state"),
@@ -55,7 +57,7 @@ def plan(machine: Machine, wish: Wish) -> Plan:
     return Plan(
         MITIGATION, service["id"], written + retired, notes=notes, proposals=_proposals(measured, wish, found),
         # the worker that was retired is gone, and another is in its place
-        reversible="partly" if retired else "fully",
+        reversible="partly" if retired else "fully", checks=checks,
     )
 
 
