@@ -39,7 +39,10 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Returns ``exit_status``, the counts of the fleet under ``summary`` and the path under ``report``: no text of any host."""
+        """Returns ``exit_status``, the counts of the fleet under ``summary``, the path under ``report``, and ``mitigations``.
+
+        No text of any host but names that are harmless by their letters.
+        """
         super().run(tmp, task_vars)
         dummy, options = self.validate_argument_spec(
             argument_spec={
@@ -84,7 +87,7 @@ class ActionModule(ActionBase):
         linked = options["link"] and point_latest(folder)
         self._say(screen(document, _shown(options["link"] if linked else folder), ruleset.problems, _inventory()))
         status = 2 if ruleset.problems else exit_status(document, options["fail_on"])
-        return {"changed": False, "exit_status": status, "summary": document["fleet"], "report": report}
+        return {"changed": False, "exit_status": status, "summary": document["fleet"], "report": report, "mitigations": _mitigations(document)}
 
     @staticmethod
     def _say(text: str) -> None:
@@ -113,6 +116,16 @@ def _plain(value: t.Any) -> t.Any:
 def _callback_name() -> str:
     """The name of the callback that has standard output, without its collection."""
     return str(getattr(constants, "DEFAULT_STDOUT_CALLBACK", "default")).rpartition(".")[2]
+
+
+def _mitigations(document: dict[str, t.Any]) -> dict[str, dict[str, dict[str, str]]]:
+    """By host and mitigation, the variables of the most pressing verdict that suggests it."""
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for host, row in document["hosts"].items():
+        for verdict in row["verdicts"]:
+            for item in verdict["mitigations"]:
+                found.setdefault(host, {}).setdefault(item["id"], dict(item["variables"]))
+    return found
 
 
 def _inventory() -> list[str]:

@@ -108,4 +108,9 @@ report:
   type: str
   returned: success
   sample: /var/tmp/pressure/20260101T000000Z/report.md
+mitigations:
+  description: By host and mitigation, the variables with which its playbook would act on the most pressing verdict that suggests it.
+  type: dict
+  returned: success
+  sample: {"web-3": {"lower_workers": {"pressure_service": "shop-web.service"}}}
 """
