@@ -13,9 +13,18 @@ import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._change import _file, _unit
 from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Kind
+from ansible_collections.oncall.pressure.plugins.module_utils._controls import (
+    _celery_pool, _retire_worker, _rq_workers, _service_restart, _supervisor_program, _worker_count,
+)
 
 KINDS: t.Final[dict[str, Kind]] = {
     "file": _file.KIND,
     "unit_state": _unit.STATE,
     "unit_property": _unit.PROPERTY,
+    "worker_count": _worker_count.KIND,
+    "retire_worker": _retire_worker.KIND,
+    "celery_pool": _celery_pool.KIND,
+    "rq_workers": _rq_workers.KIND,
+    "supervisor_program": _supervisor_program.KIND,
+    "service_restart": _service_restart.KIND,
 }
