@@ -20,7 +20,9 @@ from ansible_collections.oncall.pressure.plugins.module_utils._controls import _
 from ansible_collections.oncall.pressure.plugins.module_utils._controls._lasting_unit import Unit
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
-from ansible_collections.oncall.pressure.plugins.module_utils._parse import _command_line, _rewrite_command, _rewrite_files, _shell_words
+from ansible_collections.oncall.pressure.plugins.module_utils._parse import (
+    _command_line, _command_wrappers, _rewrite_command, _rewrite_files, _shell_words,
+)
 from ansible_collections.oncall.pressure.plugins.module_utils._parse._command_line import Command
 
 _UVICORN = {"workers": "UVICORN_WORKERS", "max_requests": "UVICORN_LIMIT_MAX_REQUESTS", "max_requests_jitter": "UVICORN_LIMIT_MAX_REQUESTS_JITTER"}
@@ -62,12 +64,18 @@ def plan(machine: Machine, unit: Unit, settings: t.Mapping[str, int | str]) -> t
 def _found(machine: Machine, unit: Unit) -> Script:
     """The script that the unit runs and the command in it. Raises Refused."""
     for entry in unit.merged.get("ExecStart", []):
+        handed = False
         for path in _paths(entry.value):
             try:
                 text = _lasting_unit.text_of(machine, path)
             except Refused:
+                # a program larger than any script
+                handed = handed or _command_wrappers.is_shell(path.rpartition("/")[2])
                 continue
-            if not text.startswith("#!") and not re.match(r"[-@:+!|]*\S*sh\s", entry.value) or "python" in text.split("\n", 1)[0]:
+            first = text.split("\n", 1)[0]
+            if "\0" in text or not first.startswith("#!") and not handed or "python" in first:
+                # a program, or a shell that is handed the script
+                handed = handed or _command_wrappers.is_shell(path.rpartition("/")[2])
                 continue
             command = _command_line.parse(text, "shell")
             if isinstance(command, Command):

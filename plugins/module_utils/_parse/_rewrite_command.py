@@ -42,6 +42,8 @@ _VALUE = re.compile(r"\d{1,12}(?:,\d{1,12})?")
 _QUOTES = "\"'\\"
 #: how many places are tried, the last ones, where a text has no exact place of its own
 _TRIALS = 16
+#: how many words are tried to add something behind
+_ANCHORS = 4
 
 
 def rewrite(raw: str, kind: str, settings: t.Mapping[str, int | str], variables: t.Mapping[str, str] | None = None) -> str | Refused:
@@ -84,7 +86,7 @@ def _one(raw: str, kind: str, name: str, value: str, variables: t.Mapping[str, s
         return raw if setting.text == value else _replaced(job, setting)
     if command.subcommand == "multi":
         return Refused("celery multi hands its options on to each of its nodes: set %s to %s where %s is given" % (job.option, value, _source(setting, hiding)))
-    return _added(job, own)
+    return _added(job, own, max(hiding, default=-1))
 
 
 class _Job(t.NamedTuple):
@@ -206,22 +208,24 @@ def _places(raw: str, value: str, word: str, option: str | None) -> list[int]:
 # adding
 
 
-def _added(job: _Job, own: list[int]) -> str | Refused:
-    """The option behind the command's last own word, before ``--``."""
+def _added(job: _Job, own: list[int], hiding: int) -> str | Refused:
+    """The option behind the command's last own word, before ``--``; in a text of several layers perhaps some words before, but behind ``hiding``."""
     words = job.command.words
     end = next((position for position, index in enumerate(own) if position and words[index].text == "--"), len(own))
-    last = words[own[end - 1]]
-    if _exact(job, last):
-        places = [last.end]
-    else:
-        ends = [match.end() for match in re.finditer(re.escape(_shell_words.plain(last.text)) + r"(?![\w./:-])", job.raw)]
-        places = [place for found in ends[-_TRIALS:] for place in _behind(job.raw, found)]
-    for place in reversed(places):
-        for addition in _additions(job, place):
-            text = job.raw[:place] + addition + job.raw[place:]
-            if _only(job, text):
-                return text
+    exact = _exact(job, words[own[end - 1]])
+    for index in reversed(own[:end][-1 if exact else -_ANCHORS:]):
+        for place in [words[index].end] if exact else _ends(job.raw, words[index].text) if index >= hiding else []:
+            for addition in _additions(job, place):
+                text = job.raw[:place] + addition + job.raw[place:]
+                if _only(job, text):
+                    return text
     return Refused("there is no sure place for %s %s in the text: add it by hand" % (job.option, job.value))
+
+
+def _ends(raw: str, word: str) -> list[int]:
+    """Where a word may end in a text with quotes and escapes of several layers, the last place first."""
+    ends = [match.end() for match in re.finditer(re.escape(_shell_words.plain(word)) + r"(?![\w./:-])", raw)]
+    return [place for found in reversed(ends[-_TRIALS:]) for place in reversed(_behind(raw, found))]
 
 
 def _behind(raw: str, place: int) -> list[int]:

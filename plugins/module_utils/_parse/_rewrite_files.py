@@ -83,7 +83,7 @@ def environment_line(text: str, name: str, value: str) -> str | Refused:
     lines = text.split("\n")
     number = before[name].line
     line = lines[number - 1]
-    found = re.fullmatch(r"(\s*(?:export\s+)?%s\s*=\s*)(.*?)(\s*)" % re.escape(name), line, re.DOTALL)
+    found = re.fullmatch(r"(\s*%s\s*=\s*)(.*?)(\s*)" % re.escape(name), line, re.DOTALL)
     if found is None or line.endswith("\\"):
         return Refused("line %d goes on in the next: set %s to %s by hand" % (number, name, value))
     old = found.group(2)

@@ -14,6 +14,7 @@ import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _shell_words
 
+_VARIABLE = re.compile(r"[A-Za-z_]\w*")
 _SECTION = re.compile(r"\[([^\]]+)\]\s*$")
 _SPECIFIER = re.compile(r"%(.)")
 _ESCAPED = re.compile(r"\\x([0-9a-fA-F]{2})")
@@ -103,9 +104,8 @@ def environment_file(path: str, text: str) -> dict[str, Entry]:
             continue
         name, separator, value = line.partition("=")
         name = name.strip()
-        if name.startswith("export "):
-            name = name[len("export "):].strip()
-        if separator and name:
+        # "export NAME" is no name: systemd passes over such a line (seen with 252)
+        if separator and _VARIABLE.fullmatch(name):
             found[name] = Entry(_unquoted(value.strip()), path, start + 1)
     return found
 

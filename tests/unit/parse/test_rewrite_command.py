@@ -51,6 +51,8 @@ def test_only_the_value_changes(number):
     ("systemd", "ExecStart=gunicorn -k sync -- shop:app", "ExecStart=gunicorn -k sync --workers 3 -- shop:app"),
     ("systemd", "ExecStart=/bin/sh -c 'gunicorn shop:app | logger'", "ExecStart=/bin/sh -c 'gunicorn shop:app --workers 3 | logger'"),
     ("systemd", "ExecStart=/bin/sh -c 'gunicorn \"shop:create()\" && true'", "ExecStart=/bin/sh -c 'gunicorn \"shop:create()\" --workers 3 && true'"),
+    ("systemd", "ExecStart=/bin/sh -c 'exec gunicorn shop:app --timeout=\"60\" 2>&1'",
+     "ExecStart=/bin/sh -c 'exec gunicorn shop:app --workers 3 --timeout=\"60\" 2>&1'"),
     ("shell", "gunicorn shop:app >/var/log/shop 2>&1 &", "gunicorn shop:app --workers 3 >/var/log/shop 2>&1 &"),
     ("shell", "gunicorn shop:app; echo done", "gunicorn shop:app --workers 3; echo done"),
     ("supervisor", "command=gunicorn -w %(ENV_N)s shop:app ; count", "command=gunicorn -w %(ENV_N)s shop:app --workers 3 ; count"),

@@ -45,7 +45,7 @@ def test_the_first_name_that_is_set_counts():
 
 @pytest.mark.parametrize("text, value, wanted", [
     ("# N=1\nWEB_CONCURRENCY=4\nX=4\n", "3", "# N=1\nWEB_CONCURRENCY=3\nX=4\n"),
-    ("export WEB_CONCURRENCY='4'", "3", "export WEB_CONCURRENCY='3'"),
+    ("export WEB_CONCURRENCY='9'\nWEB_CONCURRENCY='4'", "3", "export WEB_CONCURRENCY='9'\nWEB_CONCURRENCY='3'"),
     ("WEB_CONCURRENCY = \"4\"  \r\nX=\udcff\n", "3", "WEB_CONCURRENCY = \"3\"  \r\nX=\udcff\n"),
     ("WEB_CONCURRENCY=9\nWEB_CONCURRENCY=4\n", "3", "WEB_CONCURRENCY=9\nWEB_CONCURRENCY=3\n"),
     ("WEB_CONCURRENCY=4\n", "-w 3", "WEB_CONCURRENCY=\"-w 3\"\n"),
@@ -56,6 +56,8 @@ def test_a_line_of_an_environment_file(text, value, wanted):
 
 @pytest.mark.parametrize("text, value, reason", [
     ("A=1\n", "3", "add WEB_CONCURRENCY=3"),
+    # systemd passes over such a line
+    ("export WEB_CONCURRENCY=4\n", "3", "add WEB_CONCURRENCY=3"),
     ("WEB_CONCURRENCY=4\\\n2\n", "3", "goes on in the next"),
     ("WEB_CONCURRENCY='4'\n", "it's", "other quotes"),
 ])

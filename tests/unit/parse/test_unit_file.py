@@ -56,8 +56,8 @@ def test_continuation_lines_and_lines_of_settings() -> None:
 def test_environment_file() -> None:
     text = "# c\n; c\nA=1\nB=\"two words\"\n C = 'x y' \nD=a\\\nb\nexport E=5\nnothing\nF=\n"
     found = _unit_file.environment_file("/e", text)
-    assert {name: entry.value for name, entry in found.items()} == {"A": "1", "B": "two words", "C": "x y", "D": "ab", "E": "5", "F": ""}
-    assert (found["A"].line, found["E"].line, found["D"].path) == (3, 8, "/e")
+    assert {name: entry.value for name, entry in found.items()} == {"A": "1", "B": "two words", "C": "x y", "D": "ab", "F": ""}
+    assert (found["A"].line, found["F"].line, found["D"].path) == (3, 10, "/e")
 
 
 @pytest.mark.parametrize(
