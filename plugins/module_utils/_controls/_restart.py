@@ -33,7 +33,8 @@ _PROPERTIES = (
     "RefuseManualStop",
 )
 
-#: Younger than this after a restart of its own, a unit is taken to be in a crash loop, in seconds.
+#: A unit that its manager has started so often, the last time less than so many seconds ago, is in a crash loop. One kill is none.
+_LOOP_RESTARTS = 3
 _LOOP_S = 120.0
 
 #: How long a program of supervisor may take to end warm, whose own limit is not read, in seconds.
@@ -123,7 +124,8 @@ def check_state(unit: str, shown: t.Mapping[str, str], wish: Wish, uptime_s: flo
     again = int(shown["NRestarts"]) if shown["NRestarts"].isdigit() else 0
     entered = shown["ActiveEnterTimestampMonotonic"]
     age_s = uptime_s - int(entered) / 1e6 if entered.isdigit() and int(entered) else None
-    if shown["SubState"].startswith("auto-restart") or shown["Result"] == "start-limit-hit" or (again and age_s is not None and age_s < _LOOP_S):
+    recent = shown["SubState"].startswith("auto-restart") or (age_s is not None and age_s < _LOOP_S)
+    if shown["Result"] == "start-limit-hit" or (again >= _LOOP_RESTARTS and recent):
         raise Refused(
             "%s is in a crash loop (%d restarts by itself, last result %s): one more start changes nothing of why it ends;"
             " look there first (journalctl -u %s), or say force" % (unit, again, clean(shown["Result"], 50), unit)
