@@ -55,6 +55,7 @@ DOORS = {"open", "exec", "eval", "compile", "__import__", "input", "breakpoint"}
 PROGRAMS = {
     "systemctl": "what the manager knows of a unit (state, result, restarts, the layers of its configuration) is nowhere in a file",
     "journalctl": "the kernel's lines of an hour ago, when the ring buffer no longer holds them, are in a binary journal",
+    "/usr/bin/choom": "the celery of a service's own environment, which alone speaks to its workers, and is to be killed first where memory runs out",
     "supervisorctl": "the state of a supervisor program is known to supervisord only",
     "psql": "the database answers only in its own protocol, which its own client speaks",
     "redis-cli": "the queue's length is known to Redis only",
