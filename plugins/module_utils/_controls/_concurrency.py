@@ -91,9 +91,12 @@ def told(target: Target, measured: Measured) -> dict[str, t.Any]:
 
 def _summary(measured: Measured, target: Target, notes: t.Mapping[str, t.Any]) -> list[str]:
     """The same in lines for a screen."""
-    head = "%s: %d workers -> %d" % (measured.service["id"], target.present, target.workers)
+    name, alive = measured.service["id"], _target.running(measured.service)
+    head = "%s: %s -> %d" % (name, _target.counted(target.present), target.workers)
     if not target.lowers:
-        head = "%s: %d workers, nothing to lower" % (measured.service["id"], target.present)
+        head = "%s: %s, nothing to lower" % (name, _target.counted(target.present))
+    elif 0 < alive <= target.workers:
+        head = "%s: %s now, and no more than %d wanted" % (name, _target.counted(alive), target.workers)
     lines = [head, target.formula]
     lines += [target.says] if target.says else []
     lines += ["now: %s" % notes["runtime"]] if notes.get("runtime") else []

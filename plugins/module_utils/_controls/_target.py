@@ -77,6 +77,11 @@ def mib(value: float) -> str:
     return "%.1f MiB" % (value / _MIB)
 
 
+def counted(number: int) -> str:
+    """A number of workers for a person."""
+    return "%d worker%s" % (number, "" if number == 1 else "s")
+
+
 def running(service: Row) -> int:
     """Worker processes that live now."""
     return int((service.get("worker_summary") or {}).get("count") or 0)
@@ -122,8 +127,8 @@ def explicit(service: Row, wanted: int, killed: bool) -> Target:
         raise Refused("a service keeps at least one worker: %d is not possible; to stop it, stop its unit" % wanted)
     if wanted > count:
         raise Refused(
-            "%s has %d worker%s: %d would raise that, which is never done here; raise it in its configuration, where the change can be tested"
-            % (service.get("id"), count, "" if count == 1 else "s", wanted)
+            "%s has %s: %d would raise that, which is never done here; raise it in its configuration, where the change can be tested"
+            % (service.get("id"), counted(count), wanted)
         )
     each = (service.get("worker_summary") or {}).get("median_bytes")
     frees = None if each is None else int(each) * (count - wanted)
