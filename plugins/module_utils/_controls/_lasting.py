@@ -18,6 +18,7 @@ import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Operation, Refused
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _all, _settings, _units
+from ansible_collections.oncall.pressure.plugins.module_utils._components._settings import Origin, Variable
 from ansible_collections.oncall.pressure.plugins.module_utils._controls import _lasting_script, _lasting_supervisor, _lasting_unit
 from ansible_collections.oncall.pressure.plugins.module_utils._controls._lasting_unit import Unit
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
@@ -96,7 +97,7 @@ def _unit(machine: Machine, unit: Unit, settings: t.Mapping[str, int]) -> Lastin
     if isinstance(text, _command_line.Refused):
         through = _through_variable(machine, unit, launch.command, wanted)
         if through is None:
-            raise Refused("%s:%d: %s" % (clean(entry.path, 300), entry.line, text.reason))
+            raise Refused("%s:%d: %s" % (clean(entry.path, 300), entry.line, clean(text.reason, 600)))
         return Lasting(through, " and ".join(str(operation["path"]) for operation in through), _layers(rows, wanted), wanted)
     values = [other.value for other in entries]
     values[index] = text[len("ExecStart="):]
@@ -180,7 +181,7 @@ def _through_variable(machine: Machine, unit: Unit, command: Command, wanted: t.
             continue
         value = _rewrite_files.arguments(variable.value, "celery", wanted)
         if isinstance(value, _command_line.Refused):
-            raise Refused("%s of %s: %s" % (clean(name, 100), clean(unit.name, 200), value.reason))
+            raise Refused("%s of %s: %s" % (clean(name, 100), clean(unit.name, 200), clean(value.reason, 600)))
         return _lasting_unit.set_variables(machine, unit, {name: value})
     return None
 
@@ -190,8 +191,15 @@ def _through_variable(machine: Machine, unit: Unit, command: Command, wanted: t.
 
 def _program(machine: Machine, name: str, settings: t.Mapping[str, int]) -> Lasting:
     declared = _lasting_supervisor.find(machine, name)
-    launch = _settings.Launch(declared.command, _settings.Origin("supervisor", None), {}, {}, None)
-    rows = {"version": _settings.version(machine, launch, declared.command.program), "workers": None}
-    wanted = _wanted(name, declared.command, rows, settings)
+    program = declared.program
+    origin = Origin("supervisor", "%s:%d" % (program.path, program.command.line))
+    variables = {key: Variable(value, Origin("environment", None)) for key, value in declared.variables.items()}
+    launch = _settings.resolved(declared.command, origin, variables, program.directory)
+    rows = dict(_all.settings(launch, machine) or {})
+    each = (rows.get("workers") or {}).get("value")
+    if isinstance(each, int) and not isinstance(each, bool):
+        # each copy has as many
+        rows["workers"] = dict(rows["workers"], value=each * program.copies)
+    wanted = _wanted(name, launch.command, rows, settings)
     operations, where, notes = _lasting_supervisor.plan(machine, declared, wanted)
-    return Lasting(operations, where, notes, wanted)
+    return Lasting(operations, where, _layers(rows, wanted) + notes, wanted)

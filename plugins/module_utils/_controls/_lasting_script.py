@@ -132,5 +132,5 @@ def _by_program(script: Script, unit: Unit, left: t.Mapping[str, int | str]) -> 
         return {_UVICORN[key]: str(value) for key, value in left.items()}
     value = _rewrite_files.arguments(unit.known().get("GUNICORN_CMD_ARGS", ""), "gunicorn", left)
     if isinstance(value, _command_line.Refused):
-        raise Refused("GUNICORN_CMD_ARGS of %s: %s" % (unit.name, value.reason))
+        raise Refused("GUNICORN_CMD_ARGS of %s: %s" % (unit.name, clean(value.reason, 600)))
     return {"GUNICORN_CMD_ARGS": value}

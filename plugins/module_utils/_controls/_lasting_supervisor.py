@@ -22,7 +22,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._parse._supervisor
 
 
 class Declared(t.NamedTuple):
-    """A program as supervisor's files declare it: its command, and the variables that it is started with."""
+    """A program as supervisor's files declare it: its command, supervisor's own expansions made, and the variables that it is started with."""
 
     program: Program
     command: Command
@@ -38,10 +38,11 @@ def find(machine: Machine, name: str) -> Declared:
         for program in _launches._configured(machine, process):
             if program.name != name:
                 continue
-            command = _command_line.parse(program.command.text, "supervisor")
-            if isinstance(command, _command_line.Refused):
-                raise Refused("%s:%d: %s" % (clean(program.path, 300), program.command.line, command.reason))
             filled = {"ENV_" + key: value for key, value in inherited.items()}
+            filled.update(program_name=program.name, group_name=program.name, here=program.path.rpartition("/")[0])
+            command = _command_line.parse(_supervisor_conf.expanded(program.command.text, filled), "supervisor")
+            if isinstance(command, _command_line.Refused):
+                raise Refused("%s:%d: %s" % (clean(program.path, 300), program.command.line, clean(command.reason, 600)))
             own = {key: _supervisor_conf.expanded(value.text, filled) for key, value in program.environment.items()}
             return Declared(program, command, dict(inherited, **own))
     raise Refused("no supervisord of this host declares a program %s" % clean(name, 200))
@@ -59,13 +60,15 @@ def plan(machine: Machine, declared: Declared, settings: t.Mapping[str, int | st
         found = _rewrite_files.supervisor_copies(text, program.name, workers)
         where = "%s, numprocs of %s" % (program.path, program.name)
     else:
+        if "autoscale" in settings and program.copies > 1:
+            raise Refused("%s runs %d copies with --autoscale: lower numprocs, or its first number, in %s" % (program.name, program.copies, program.path))
         if isinstance(workers, int) and program.copies > 1:
             settings = dict(settings, workers=_each(program, workers))
             notes.append("numprocs is %d: each of them runs %s" % (program.copies, settings["workers"]))
         found = _rewrite_files.supervisor_command(text, program.name, settings, declared.variables)
         where = "%s:%d, command of %s" % (program.path, program.command.line, program.name)
     if isinstance(found, _command_line.Refused):
-        raise Refused("%s: %s" % (clean(program.path, 300), found.reason))
+        raise Refused("%s: %s" % (clean(program.path, 300), clean(found.reason, 600)))
     return [{"kind": "file", "path": program.path, "content": found, "mode": "0644", "then": ["supervisor-reread"]}], where, notes
 
 

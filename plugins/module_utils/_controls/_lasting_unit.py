@@ -30,6 +30,8 @@ NAME: t.Final = "zz-oncall-pressure.conf"
 
 _OURS = re.compile(r"z+-oncall-pressure\.conf")
 _PROPERTIES = "Id,LoadState,FragmentPath,DropInPaths,ExecStart,WorkingDirectory,MainPID,NeedDaemonReload"
+#: the question to systemd, before the unit's name
+SHOW: t.Final = ("systemctl", "show", "--no-pager", "--property=" + _PROPERTIES, "--")
 _COMMANDS = re.compile(r"argv\[\]=(.*?) ; ignore_errors=", re.DOTALL)
 _SETS = ("ExecStart", "Environment", "EnvironmentFile")
 _LIMIT_S = 20.0
@@ -37,23 +39,19 @@ _LONGEST_NAME = 60
 
 
 class Unit(t.NamedTuple):
-    """A unit: its name, what systemctl shows, its files (path, text) in the order in which systemd reads them, what they say together, and
-    its variables (null where a file of them cannot be read)."""
+    """A unit: its name, what systemctl shows, its files (path, text) in the order in which systemd reads them, the mode of a file that shows no
+    more than they do, what they say together, and its variables (null where a file of them cannot be read)."""
 
     name: str
     shown: dict[str, str]
     files: list[tuple[str, str]]
+    mode: str
     merged: dict[str, list[Entry]]
     variables: dict[str, Variable] | None
 
     def known(self) -> dict[str, str]:
         """The values of its variables, as far as they are known."""
         return {name: variable.value for name, variable in (self.variables or {}).items()}
-
-
-def show(unit: str) -> list[str]:
-    """The question to systemd."""
-    return ["systemctl", "show", "--no-pager", "--property=" + _PROPERTIES, "--", unit]
 
 
 def read(machine: Machine, name: str) -> Unit:
@@ -71,14 +69,17 @@ def read(machine: Machine, name: str) -> Unit:
         raise Refused("the files of %s changed since systemd read them: look at them, then run systemctl daemon-reload" % clean(unit, 200))
     paths = [fragment] + shown.get("DropInPaths", "").split()
     files = [(path, text_of(machine, path)) for path in paths]
+    mode = 0o644
+    for path in paths:
+        mode &= machine.stat(path).st_mode | 0o600
     merged = _unit_file.merge(files)
     variables, missing = _units._environment(machine, unit, merged)
-    return Unit(unit, shown, files, merged, None if missing else variables)
+    return Unit(unit, shown, files, "%04o" % mode, merged, None if missing else variables)
 
 
 def _asked(machine: Machine, name: str) -> dict[str, str]:
     try:
-        outcome = machine.run(show(name), _LIMIT_S)
+        outcome = machine.run(SHOW + (name,), _LIMIT_S)
     except FileNotFoundError:
         raise Refused("there is no systemctl on this host") from None
     units = _unit_file.shown(decode(outcome.out))
@@ -130,7 +131,8 @@ def drop_in(unit: Unit, commands: t.Sequence[str] | None, environment: t.Mapping
         "# Written by oncall.pressure: this %s of %s counts in place of what its other files say." % (what, unit.name),
         "# To take it back, remove this file and run: systemctl daemon-reload",
     ]
-    return {"kind": "file", "path": path, "content": "\n".join(head + ["[Service]"] + variables + starts) + "\n", "mode": "0644", "then": ["daemon-reload"]}
+    content = "\n".join(head + ["[Service]"] + variables + starts) + "\n"
+    return {"kind": "file", "path": path, "content": content, "mode": unit.mode, "then": ["daemon-reload"]}
 
 
 def _escaped(value: str) -> str:
@@ -169,7 +171,7 @@ def set_variables(machine: Machine, unit: Unit, values: t.Mapping[str, str]) -> 
         path = there.origin.where.rpartition(":")[0]
         text = _rewrite_files.environment_line(files.get(path) or text_of(machine, path), name, value)
         if isinstance(text, _command_line.Refused):
-            raise Refused("%s: %s" % (clean(path, 300), text.reason))
+            raise Refused("%s: %s" % (clean(path, 300), clean(text.reason, 600)))
         files[path] = text
     operations: list[Operation] = [{"kind": "file", "path": path, "content": text, "mode": "0644", "then": []} for path, text in files.items()]
     return operations + ([drop_in(unit, None, ours)] if ours else [])
