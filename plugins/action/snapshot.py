@@ -10,6 +10,7 @@ fails.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -99,13 +100,8 @@ class ActionModule(ActionBase):
         limit_s = _number(arguments.get("timeout"), 15.0) + _GRACE_S
         try:
             # a host that accepts a login and then stalls would hold the whole run: the module's own limit is of no use there
-            before = signal.signal(signal.SIGALRM, _late)
-            signal.setitimer(signal.ITIMER_REAL, limit_s)
-            try:
+            with limited(limit_s):
                 return t.cast("dict[str, t.Any]", self._execute_module(module_name=_MODULE, module_args=arguments, task_vars=task_vars))
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-                signal.signal(signal.SIGALRM, before)
         except _Late:
             _end_children()
             return {"failed": True, "unreachable": True, "msg": "timed out: no answer in %.0f s after the login began" % limit_s}
@@ -113,6 +109,18 @@ class ActionModule(ActionBase):
             return {"failed": True, "unreachable": True, "msg": str(problem)}
         except AnsibleError as problem:
             return {"failed": True, "msg": str(problem)}
+
+
+@contextlib.contextmanager
+def limited(limit_s: float) -> t.Iterator[None]:
+    """Raises _Late in what is done within, once so many seconds are over."""
+    before = signal.signal(signal.SIGALRM, _late)
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _late(number: int, frame: t.Any) -> None:

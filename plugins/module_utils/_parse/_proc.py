@@ -179,6 +179,11 @@ def tcp(text: str, states: dict[str, int], listeners: list[tuple[str, int, int]]
             listeners.append((address, int(port, 16), int(parts[4].split(":")[1], 16)))
 
 
+def tcp_state(text: str) -> str:
+    """The name of a state in /proc/net/tcp."""
+    return _TCP_STATES.get(text, "OTHER")
+
+
 def address(text: str) -> str:
     """A hexadecimal address of /proc/net/tcp{,6} (little endian words) as people write it."""
     data = bytes.fromhex(text)

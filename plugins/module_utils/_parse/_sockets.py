@@ -1,0 +1,55 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Sockets of single processes, from /proc/PID/net/tcp, tcp6 and unix.
+
+Private to oncall.pressure: no stable interface. Pure.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.oncall.pressure.plugins.module_utils._parse import _proc
+
+
+class Tcp(t.NamedTuple):
+    """One socket: addresses as people write them; ``waiting``: connections that wait to be accepted, or bytes that wait to be read."""
+
+    state: str
+    local: str
+    local_port: int
+    remote: str
+    remote_port: int
+    waiting: int
+
+
+def tcp(text: str, inodes: t.Container[int]) -> list[Tcp]:
+    """The sockets of these inodes."""
+    found: list[Tcp] = []
+    for line in text.splitlines():
+        parts = line.split()
+        if len(parts) < 10 or not parts[0].endswith(":") or not parts[9].isdigit() or int(parts[9]) not in inodes:
+            continue
+        try:
+            (local, port), (remote, other) = (_place(part) for part in parts[1:3])
+            found.append(Tcp(_proc.tcp_state(parts[3]), local, port, remote, other, int(parts[4].split(":")[1], 16)))
+        except (ValueError, IndexError):
+            continue
+    return found
+
+
+def _place(text: str) -> tuple[str, int]:
+    address, dummy, port = text.rpartition(":")
+    return _proc.address(address), int(port, 16)
+
+
+def unix_paths(text: str, inodes: t.Container[int]) -> list[str]:
+    """The paths of the unix sockets of these inodes, each once."""
+    found: dict[str, None] = {}
+    for line in text.splitlines():
+        parts = line.split(None, 7)
+        if len(parts) == 8 and parts[6].isdigit() and int(parts[6]) in inodes:
+            found[parts[7].strip()] = None
+    return list(found)
