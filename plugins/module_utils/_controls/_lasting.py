@@ -99,6 +99,8 @@ def _unit(machine: Machine, unit: Unit, settings: t.Mapping[str, int]) -> Lastin
         if through is None:
             raise Refused("%s:%d: %s" % (clean(entry.path, 300), entry.line, clean(text.reason, 600)))
         return Lasting(through, " and ".join(str(operation["path"]) for operation in through), _layers(rows, wanted), wanted)
+    if text == "ExecStart=" + entry.value:
+        return Lasting([], "%s:%d" % (entry.path, entry.line), ["it says so already"], wanted)
     values = [other.value for other in entries]
     values[index] = text[len("ExecStart="):]
     operation = _lasting_unit.drop_in(unit, values, {})

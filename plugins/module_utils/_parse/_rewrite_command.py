@@ -78,11 +78,12 @@ def _one(raw: str, kind: str, name: str, value: str, variables: t.Mapping[str, s
     literal = setting is not None and not setting.unresolved
     if literal and setting is not None and setting.word > max(hiding, default=-1):
         return raw if setting.text == value else _replaced(job, setting)
+    unknown = [index for index in hiding if not _known(command.words[index].text, variables)]
     for index in hiding:
-        problem = _hidden(command.words[index].text, job, variables)
+        problem = _hidden(job, command.words[index], variables)
         if problem is not None:
             return Refused(problem)
-    if literal and setting is not None and not _given_by(hiding, command, job, variables):
+    if literal and setting is not None and not unknown and not _given_by(hiding, command, job, variables):
         return raw if setting.text == value else _replaced(job, setting)
     if command.subcommand == "multi":
         return Refused("celery multi hands its options on to each of its nodes: set %s to %s where %s is given" % (job.option, value, _source(setting, hiding)))
@@ -134,16 +135,32 @@ def _hides(command: Command, index: int) -> bool:
     return bool(command.opaque) and _shell_words.is_variable(text) and _shell_words.plain(text) in command.opaque
 
 
-def _hidden(text: str, job: _Job, variables: t.Mapping[str, str]) -> str | None:
+def _known(text: str, variables: t.Mapping[str, str]) -> bool:
+    return all(name in variables for name in _shell_words.variables(text))
+
+
+def _hidden(job: _Job, word: Word, variables: t.Mapping[str, str]) -> str | None:
     """Why an option that is added behind a variable might not count; null where it does."""
-    shown = _shell_words.plain(text)
-    names = _shell_words.variables(text)
-    if any(name not in variables for name in names):
+    shown = _shell_words.plain(word.text)
+    if not _known(word.text, variables):
+        if _one_argument(job, word):
+            # whatever it is, an option behind it counts
+            return None
         return "%s may hold any option, and what it holds is not known: set %s to %s there" % (shown, job.option, job.value)
-    words = _content(text, variables)
+    words = _content(word.text, variables)
     if words is None or "--" in words:
         return "%s cannot be followed by another option: set %s to %s in it" % (shown, job.option, job.value)
     return None
+
+
+def _one_argument(job: _Job, word: Word) -> bool:
+    """Whether a variable can be no more than one argument: systemd's ``${X}``, a shell's ``"$X"``."""
+    if not _exact(job, word) or "@" in word.text:
+        return False
+    if job.kind == "systemd":
+        return word.text.startswith("${")
+    written = job.raw[word.start: word.end]
+    return job.kind == "shell" and len(written) > 2 and written[0] == written[-1] == '"'
 
 
 def _content(text: str, variables: t.Mapping[str, str]) -> list[str] | None:

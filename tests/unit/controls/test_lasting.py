@@ -78,10 +78,17 @@ def test_our_drop_in_is_rewritten_and_never_stacked(host: Host) -> None:
     first = host.plan(workers=4).operations[0]
     host.file(first["path"], first["content"])
     host.answer(dict(host.shown, DropInPaths=first["path"]))
-    again = host.plan(workers=4).operations[0]
-    assert (again["path"], again["content"]) == (first["path"], first["content"])
+    assert not host.plan(workers=4).operations
     both = host.plan(max_requests=500).operations[0]
     assert both["content"] == HEAD % ("ExecStart=", "shop.service") + "ExecStart=\nExecStart=gunicorn -w 4 shop:app --max-requests 500\n"
+
+
+def test_what_is_so_already_needs_no_file(host: Host) -> None:
+    host.file(FRAGMENT, "[Service]\nExecStart=gunicorn --workers=4 shop:app\n")
+    found = host.plan(workers=4)
+    assert (found.operations, found.where, found.notes) == ([], FRAGMENT + ":2", ["it says so already"])
+    _script(host, "#!/bin/sh\nexec gunicorn -w $W shop:app\n", "Environment=W=4\n")
+    assert not host.plan(workers=4).operations
 
 
 def test_it_is_read_after_every_other_drop_in(host: Host) -> None:

@@ -98,6 +98,15 @@ def test_a_variable_whose_content_is_known_hides_nothing(content, wanted):
     assert rewrite("ExecStart=gunicorn -w 4 $OPTIONS shop:app", "systemd", {"workers": 3}, {"OPTIONS": content}) == wanted
 
 
+@pytest.mark.parametrize("kind, raw, wanted", [
+    ("shell", "gunicorn -w 4 \"$APP\" &", "gunicorn -w 4 \"$APP\" --workers 3 &"),
+    ("systemd", "ExecStart=gunicorn -w 4 ${APP}", "ExecStart=gunicorn -w 4 ${APP} --workers 3"),
+])
+def test_behind_a_variable_that_is_one_argument_an_option_counts(kind, raw, wanted):
+    assert rewrite(raw, kind, {"workers": 3}) == wanted
+    assert isinstance(rewrite(raw.replace("${APP}", "$APP").replace("$APP\"", "${APP[@]}\""), kind, {"workers": 3}), Refused)
+
+
 def test_nothing_is_added_behind_the_end_of_options():
     found = rewrite("ExecStart=gunicorn $OPTIONS", "systemd", {"workers": 3}, {"OPTIONS": "-t 60 -- shop:app"})
     assert isinstance(found, Refused) and "cannot be followed" in found.reason
