@@ -158,7 +158,7 @@ def room(service: Row, host: Row, services: t.Sequence[Row]) -> Room:
     return Room(float(total), "memory of the host", max(float(total) - float(available) - inside, 0.0), "used by others")
 
 
-def size(service: Row, kills: Row, limit_bytes: float, count: int) -> Size:
+def size(service: Row, kills: Row, limit_bytes: float) -> Size:
     """What one worker costs: of the living, or of those that the kernel killed where that is more or nothing lives. Raises Refused."""
     living = _living(service)
     victim = kills.get("median_anon_rss_bytes") if kills.get("kills") else None
@@ -169,15 +169,26 @@ def size(service: Row, kills: Row, limit_bytes: float, count: int) -> Size:
             )
         return living
     words = "anonymous memory of a worker when killed (%d kill%s)" % (kills["kills"], "" if kills["kills"] == 1 else "s")
-    dead = float(victim)
-    part = limit_bytes / count
-    if dead > limit_bytes / 2 and living is not None:
-        # one that took half of everything is no measure of the others
-        return living
-    if count >= 2 and part < dead:
-        # what it shared with the others is in its line in full: they cannot all have been so large
-        dead, words = part, "an equal part of the limit for a worker (killed at %s)" % mib(float(victim))
-    return living if living is not None and living.bytes >= dead else Size(dead, words)
+    shared = _shared(service)
+    dead = float(victim) - shared
+    if shared:
+        words += ", less %s that workers share" % mib(shared)
+    if living is None or limit_bytes / 2 >= dead > living.bytes:
+        return Size(dead, words)
+    # those that live are larger; or one took half of everything, which is no measure of the others
+    return living
+
+
+def _shared(service: Row) -> float:
+    """What a worker has resident beside what it costs, as its living siblings show it: the kernel's line of a victim counts that in full.
+
+    A little of it is code, which is in no victim's line.
+    """
+    rows = [worker for worker in service.get("workers") or [] if worker.get("pss_bytes") and worker.get("rss_bytes")]
+    if not rows:
+        return 0.0
+    resident, cost = (quantile([float(worker[key]) for worker in rows], 0.5) for key in ("rss_bytes", "pss_bytes"))
+    return resident - cost if (resident - cost) * 4 > resident else 0.0
 
 
 def quantile(values: t.Sequence[float], share: float) -> float:
@@ -235,7 +246,7 @@ def _neighbours(service: Row, services: t.Sequence[Row], path: str) -> tuple[flo
 
 
 def _by_memory(service: Row, found: Room, kills: Row, count: int, reserve_pct: float) -> Target:
-    each = size(service, kills, found.limit_bytes, count)
+    each = size(service, kills, found.limit_bytes)
     reserve = found.limit_bytes * reserve_pct / 100.0
     other, words = found.other_bytes, found.other_words
     if not running(service):

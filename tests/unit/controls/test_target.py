@@ -27,7 +27,7 @@ def service(sizes: t.Sequence[float], own: float, limit: float | None = None, **
         "id": "unit-%d.service" % len(ordered), "component": "gunicorn", "cgroup": "/system.slice/unit.service", "state": "running", "processes": len(ordered) + 1,
         "cpu": {"quota": None},
         "memory": {"bytes": own * MIB, "limit_bytes": None if limit is None else limit * MIB, "limit_source": None if limit is None else "service"},
-        "workers": [{"pid": 100 + place, "pss_bytes": each * MIB, "rss_bytes": each * MIB * 1.4} for place, each in enumerate(ordered)],
+        "workers": [{"pid": 100 + place, "pss_bytes": each * MIB, "rss_bytes": each * MIB * 1.1} for place, each in enumerate(ordered)],
         "worker_summary": {
             "count": len(ordered), "memory_source": "pss", "median_bytes": middle * MIB, "largest_bytes": ordered[0] * MIB,
             "spread_pct": 100.0 * (ordered[0] - ordered[-1]) / middle, "total_bytes": sum(ordered) * MIB,
@@ -106,10 +106,20 @@ def test_workers_killed_at_a_size_that_they_have_not_reached_again() -> None:
     assert "6 kills" in found.formula
 
 
-def test_victims_cannot_all_have_been_larger_than_their_part() -> None:
+def test_what_workers_share_is_no_part_of_what_a_victim_cost() -> None:
+    row = service([30] * 7, 300, 640, settings={"workers": {"value": 7, "reason": None}})
+    for worker in row["workers"]:
+        worker["rss_bytes"] = 90 * MIB
+    found = _target.decide(row, host(), [row], kills(6, 150))
+    # 150 less the 60 that the living have resident and do not pay for; 90 of the service are not its workers'
+    assert found.workers == int((640 - 90 - 64) // 90) == 5
+    assert "less 60.0 MiB that workers share" in found.formula
+
+
+def test_a_size_at_which_not_even_one_fits_is_said() -> None:
     row = service([], 0, 400, state="restarting", processes=0, settings={"workers": {"value": 8, "reason": None}})
-    found = _target.decide(row, host(), [row], kills(2, 150))
-    assert "equal part of the limit" in found.formula and found.workers == int((400 - 50 - 40) // 50)
+    found = _target.decide(row, host(), [row], kills(2, 350))
+    assert (found.workers, found.lowers) == (1, True) and "not their number" in str(found.says)
 
 
 def test_one_that_took_half_of_everything_is_no_measure_of_the_others() -> None:
