@@ -138,7 +138,7 @@ def _words(version: tuple[int, ...]) -> str:
 
 
 def requests(service: Row, written: Row, rate: Rate, wished: Wished) -> Lifespan:
-    """``max_requests`` and its jitter for gunicorn and uvicorn. ``written``: its settings as its files have them now. Raises Refused where the rate is missing."""
+    """``max_requests`` and its jitter for gunicorn and uvicorn; ``written``: its settings as its files have them now. Raises Refused without a rate."""
     says = check_release(service)
     formula = None
     if wished.max_requests is not None:

@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._change._engine import Plan
 from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Operation, Refused
-from ansible_collections.oncall.pressure.plugins.module_utils._controls import _concurrency, _lasting, _lifespan, _measure, _runtime, _target
+from ansible_collections.oncall.pressure.plugins.module_utils._controls import _celery_remote, _concurrency, _lasting, _lifespan, _measure, _runtime, _target
 from ansible_collections.oncall.pressure.plugins.module_utils._controls._lifespan import Lifespan, Rate, Wished
 from ansible_collections.oncall.pressure.plugins.module_utils._controls._measure import Measured
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
@@ -118,9 +118,18 @@ def _retire(machine: Machine, measured: Measured, kept: bool) -> tuple[list[Oper
     if kept and largest < middle * STANDS_OUT:
         return [], "none stands out: %s" % words
     try:
-        return list(_runtime.retire_plan(machine, service)), words
+        operations = _runtime.retire_plan(machine, service)
+        if service["component"] == "celery" and _busy(machine, operations[0]):
+            return [], "the largest child is busy, and ending it would lose its task: %s" % words
+        return operations, words
     except Refused as problem:
         return [], str(problem)
+
+
+def _busy(machine: Machine, operation: Operation) -> bool:
+    """Whether a child of celery has a task now. Raises Refused where the worker cannot be asked."""
+    to = _celery_remote.remote(machine, operation["service"], operation["pid"], operation["start_ticks"])
+    return operation["worker_pid"] in _celery_remote.active_pids(machine, to)
 
 
 def _proposals(measured: Measured, wish: Wish, found: Lifespan) -> list[str]:

@@ -103,7 +103,8 @@ def test_instances_of_a_template_have_no_file_to_write(tmp_path: t.Any) -> None:
 def test_the_next_start_is_named_where_nothing_could_be_written() -> None:
     found = measured(5)
     target = _concurrency.aim(found, Wish("shop.service"))
-    said = _concurrency._proposals(found, Wish("shop.service"), target, _concurrency._Part([{"kind": "worker_count"}], []), _concurrency._Part([], [], "masked"))
+    told = _concurrency._Part([{"kind": "worker_count"}], [])
+    said = _concurrency._proposals(found, Wish("shop.service"), target, told, _concurrency._Part([], [], "masked"))
     assert said == ["its next start brings back 5 workers, since that could not be written: masked"]
 
 

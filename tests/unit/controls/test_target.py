@@ -24,8 +24,8 @@ def service(sizes: t.Sequence[float], own: float, limit: float | None = None, **
     ordered = sorted(sizes, reverse=True)
     middle = _target.quantile(ordered, 0.5) if ordered else 0
     row: dict[str, t.Any] = {
-        "id": "unit-%d.service" % len(ordered), "component": "gunicorn", "cgroup": "/system.slice/unit.service", "state": "running", "processes": len(ordered) + 1,
-        "cpu": {"quota": None},
+        "id": "unit-%d.service" % len(ordered), "component": "gunicorn", "cgroup": "/system.slice/unit.service", "state": "running",
+        "processes": len(ordered) + 1, "cpu": {"quota": None},
         "memory": {"bytes": own * MIB, "limit_bytes": None if limit is None else limit * MIB, "limit_source": None if limit is None else "service"},
         "workers": [{"pid": 100 + place, "pss_bytes": each * MIB, "rss_bytes": each * MIB * 1.1} for place, each in enumerate(ordered)],
         "worker_summary": {
