@@ -130,8 +130,8 @@ def _written(machine: Machine, measured: Measured, target: Target, siblings: t.S
     if len(siblings) > 1:
         return _Part([], [], "each of its workers is a unit of its own: those that were stopped start at the next boot unless they are disabled")
     written = (_measure.written(measured).get("workers") or {}).get("value")
-    if isinstance(written, int) and written < target.workers:
-        return _Part([], ["its files ask for %d already" % written])
+    if isinstance(written, int) and written <= target.workers:
+        return _Part([], ["its files ask for %d" % written])
     try:
         found = _lasting.plan(machine, measured.service, {"workers": target.workers})
         checks = _measure.oracle(machine, measured.service, found.wanted)

@@ -91,7 +91,7 @@ def test_files_that_ask_for_fewer_are_left_alone(tmp_path: t.Any) -> None:
     found = measured(5)._replace(unit={"written": {"workers": {"value": 2}}})
     target = _concurrency.aim(found, Wish("shop.service", workers=3))
     part = _concurrency._written(machine(tmp_path), found, target, [])
-    assert part.operations == [] and part.said == ["its files ask for 2 already"]
+    assert part.operations == [] and part.said == ["its files ask for 2"]
 
 
 def test_instances_of_a_template_have_no_file_to_write(tmp_path: t.Any) -> None:
