@@ -66,7 +66,8 @@ def plan(machine: Machine, service: str | t.Mapping[str, t.Any], settings: t.Map
     if manager != "systemd":
         place = _ELSEWHERE.get(str(manager), "where it is started: no service manager runs it")
         raise Refused("%s is not changed from here: set %s %s" % (clean(name, 200), _said(settings), place))
-    return _unit(machine, _lasting_unit.read(machine, name), settings)
+    version = None if isinstance(service, str) else (service.get("settings") or {}).get("version")
+    return _unit(machine, _lasting_unit.read(machine, name), settings, version)
 
 
 def _manager(name: str) -> str:
@@ -80,14 +81,16 @@ def _said(settings: t.Mapping[str, int | str]) -> str:
 # systemd
 
 
-def _unit(machine: Machine, unit: Unit, settings: t.Mapping[str, int]) -> Lasting:
+def _unit(machine: Machine, unit: Unit, settings: t.Mapping[str, int], version: str | None) -> Lasting:
     launch = _units.configured_launch(machine, unit.name, unit.shown)
     entries = unit.merged.get("ExecStart", [])
     index = next((place for place, entry in enumerate(entries) if isinstance(_parsed(unit, entry), Command)), None)
     if launch is None or index is None:
         operations, where, notes = _lasting_script.plan(machine, unit, settings)
         return Lasting(operations, where, notes, dict(settings))
-    rows = _all.settings(launch, machine) or {}
+    rows = dict(_all.settings(launch, machine) or {})
+    # what runs may say more of its release than its command does (python -m)
+    rows["version"] = rows.get("version") or version
     _check_rq(unit.name, launch.command, settings)
     wanted = _wanted(unit.name, launch.command, rows, settings)
     entry = entries[index]

@@ -104,8 +104,10 @@ class _Job(t.NamedTuple):
 def _unfit(command: Command, name: str) -> str | None:
     """Why a command does not take a setting at all; null where it does."""
     what = command.program + (" " + command.subcommand if command.subcommand else "")
-    if name not in OPTIONS[command.program] or command.program == "celery" and command.subcommand not in ("worker", "multi"):
-        return "%s has no setting %s: change it where the program that does the work is started" % (what, name)
+    if name not in OPTIONS[command.program]:
+        return "%s has no option for %s: leave that out" % (what, name)
+    if command.program == "celery" and command.subcommand not in ("worker", "multi"):
+        return "%s has no setting %s: change it where the worker is started" % (what, name)
     if command.program == "rq" and command.subcommand != "worker-pool":
         return "%s runs one job at a time: start fewer of them (instances of the unit, numprocs of the program)" % what
     if name == "workers" and "autoscale" in command.settings:

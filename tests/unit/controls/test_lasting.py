@@ -166,6 +166,13 @@ def test_what_cannot_last_is_refused(host: Host, command: str, settings: dict[st
     assert reason in host.refusal(**settings)
 
 
+def test_what_runs_may_know_its_release(host: Host) -> None:
+    host.file(FRAGMENT, "[Service]\nExecStart=/usr/bin/python3 -m uvicorn shop:app --workers 2\n")
+    row = {"id": "shop.service", "manager": "systemd", "settings": {"version": "0.41.0"}}
+    found = _lasting.plan(Machine(str(host.folder)), row, {"max_requests": 900, "max_requests_jitter": 90})
+    assert "--limit-max-requests 900 --limit-max-requests-jitter 90\n" in found.operations[0]["content"]
+
+
 def test_instances_of_rq_are_ended_one_by_one(tmp_path: Path) -> None:
     host = Host(tmp_path, "mails@3.service")
     host.file(FRAGMENT, "[Service]\nExecStart=rq worker mails\n")

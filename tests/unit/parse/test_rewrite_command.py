@@ -80,7 +80,7 @@ def test_each_program_has_its_own_names():
     ("ExecStart=celery multi start a b", {"workers": 3}, "celery multi"),
     ("ExecStart=celery -A shop beat", {"workers": 3}, "celery beat has no setting workers"),
     ("ExecStart=rq worker mails", {"workers": 3}, "start fewer of them"),
-    ("ExecStart=gunicorn shop:app", {"max_tasks_per_child": 3}, "gunicorn has no setting"),
+    ("ExecStart=gunicorn shop:app", {"max_tasks_per_child": 3}, "gunicorn has no option for max_tasks_per_child"),
     ("ExecStart=gunicorn shop:app", {"workers": "3 --reload"}, "give a number"),
     ("ExecStart=/srv/shop/start.sh", {"workers": 3}, "look into the script"),
     ("ExecStart=gunicorn 'shop:app", {"workers": 3}, "not closed"),
