@@ -123,6 +123,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oncall.pressure.plugins.module_utils._change import _closing, _journal
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
+from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
 
 #: What is accepted, by parameter: (least, most).
 BOUNDS = {"settle": (0.0, 3600.0), "probes": (1, 100), "probe_interval": (0.0, 60.0), "probe_timeout": (0.1, 60.0)}
@@ -153,12 +154,13 @@ def main() -> None:
     if given["incident"] and not _journal.is_id(given["incident"]):
         module.fail_json(msg="incident must be letters, digits and dashes, at most 48")
     machine = Machine()
+    owner = clean(given["owner"], 100)
     if given["state"] == "confirmed":
         probe = _closing.Probe(
             given["probe_url"], given["probe_status"], given["probes"], given["probe_interval"], given["probe_timeout"], given["settle"])
-        result = _closing.confirm(machine, given["incident"], given["entry"], probe, given["undo_otherwise"], module.check_mode)
+        result = _closing.confirm(machine, given["incident"], given["entry"], probe, given["undo_otherwise"], module.check_mode, owner)
     else:
-        result = _closing.take_back(machine, given["incident"], given["entry"], given["force"], module.check_mode)
+        result = _closing.take_back(machine, given["incident"], given["entry"], given["force"], module.check_mode, owner)
     module.exit_json(**result)
 
 

@@ -61,6 +61,12 @@ entries:
     undone_in_s:
       description: When the host undoes it by itself, in seconds; null where it does not.
       type: int
+    overdue_s:
+      description: How long ago the host should have undone it, in seconds; null where it does not undo it by itself.
+      type: int
+    by:
+      description: Who confirmed or undid it; null for the host itself.
+      type: str
     problems:
       description: Why it could not be undone.
       type: list

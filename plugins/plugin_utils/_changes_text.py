@@ -16,6 +16,9 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host._text import
 #: How many changes that are over are listed for each host.
 _PAST = 3
 
+#: An undo may wait for another that is under way; later than this, in seconds, nobody is at it.
+_LATE_S = 120
+
 _OVER = ("undone", "expired")
 
 Row = t.Mapping[str, t.Any]
@@ -52,7 +55,7 @@ def _host(row: Row) -> tuple[str, list[str]]:
     if row.get("read_only"):
         lines.append("READ-ONLY     /etc/oncall-pressure/read-only refuses every change")
     state = "unchanged"
-    if any(entry.get("state") == "undo_failed" for entry in alive):
+    if any(entry.get("state") == "undo_failed" or _overdue(entry) for entry in alive):
         state = "critical"
     elif any(entry.get("state") != "confirmed" for entry in alive):
         state = "open"
@@ -61,19 +64,29 @@ def _host(row: Row) -> tuple[str, list[str]]:
     return state, lines
 
 
+def _overdue(entry: Row) -> bool:
+    """Whether the host should have undone it long ago: what would do that is gone."""
+    late = entry.get("overdue_s")
+    return isinstance(late, (int, float)) and late > _LATE_S and entry.get("state") != "undo_failed"
+
+
 def _entry(entry: Row) -> list[str]:
     """One change: what, by whom, how long ago, what becomes of it, and how to name it."""
     state = str(entry.get("state"))
     word = {"undo_failed": "CRITICAL", "confirmed": "IN EFFECT", "undone": "UNDONE", "expired": "EXPIRED"}.get(state, "OPEN")
+    left = entry.get("undone_in_s")
+    if _overdue(entry):
+        word = "CRITICAL"
     line = "%-13s %s of %s by %s, %s ago" % (
         word, clean(str(entry.get("mitigation")), 60), clean(str(entry.get("service")), 100), clean(str(entry.get("owner")), 60), span(entry.get("age_s")))
-    left = entry.get("undone_in_s")
-    if word == "OPEN":
+    if _overdue(entry):
+        line += ": %s, and the host should have undone it %s ago: run oncall.pressure.rollback" % (state, span(entry.get("overdue_s")))
+    elif word == "OPEN":
         line += ": %s" % (state if left is None else "%s, undone by the host in %s unless confirmed" % (state, span(left)))
     elif left is not None and state == "confirmed":
         line += ", ends by itself in %s" % span(left)
     elif entry.get("why") and state in _OVER:
-        line += " (%s)" % clean(str(entry["why"]), 100)
+        line += " (%s%s)" % (clean(str(entry["why"]), 100), ", by %s" % clean(str(entry["by"]), 60) if entry.get("by") else "")
     lines = [line]
     name = "              change %s" % clean(str(entry.get("entry")), 80)
     if entry.get("reason"):

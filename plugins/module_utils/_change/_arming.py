@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import posixpath
+import time
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._change import _bundle, _systemctl
@@ -27,6 +28,9 @@ _RUN = "/run/systemd/system"
 _ETC = "/etc/systemd/system"
 _WANTS = _ETC + "/multi-user.target.wants"
 
+#: A watcher that is still there after so long has started.
+_STAYS_S = 0.3
+
 _NOTE = "# Written by oncall.pressure. It undoes a change of this host that nobody confirmed, and removes itself.\n"
 
 
@@ -36,11 +40,14 @@ def name_of(folder: str) -> str:
     return "oncall-pressure-%s-%s" % (incident, number)
 
 
-def timer_unit(entry: str, seconds: float) -> str:
-    """A timer that is accurate (the default may be a minute late), and that starts the program again until it has taken its arming away."""
+def timer_unit(entry: str, seconds: float, at: str) -> str:
+    """A timer that is accurate (the default may be a minute late), and that starts the program again until it has taken its arming away.
+
+    ``at``: the same moment by the wall clock, for a host that slept in between; the program knows itself whether it is due.
+    """
     return _NOTE + (
-        "[Unit]\nDescription=Undo change %s unless it is confirmed\n\n[Timer]\nOnActiveSec=%dms\nOnUnitInactiveSec=15s\nAccuracySec=100ms\n"
-        % (entry, max(math.ceil(seconds * 1000.0), 1))
+        "[Unit]\nDescription=Undo change %s unless it is confirmed\n\n[Timer]\nOnActiveSec=%dms\nOnCalendar=%s\nOnUnitInactiveSec=15s\n"
+        "AccuracySec=100ms\n" % (entry, max(math.ceil(seconds * 1000.0), 1), at)
     )
 
 
@@ -64,35 +71,42 @@ def boot_unit(entry: str, folder: str, argv: t.Sequence[str], units: t.Sequence[
 def arm(hands: Hands, entry: Entry, python: str, seconds: float, phase: str = "undo") -> str:
     """Have the host undo an entry in so many seconds; ``phase`` tells a second arming from the first. Gives how. Raises Failed, OSError."""
     program = [python, "-I", hands.folder + "/" + _bundle.NAME]
+    end_s = hands.machine.boot_s() + seconds
     try:
         if _systemctl.present(hands.machine):
-            _arm_systemd(hands, entry, program, seconds, phase)
+            _arm_systemd(hands, entry, program, end_s, phase)
             return "systemd"
-    except Untrusted as problem:
+    except (Untrusted, ValueError) as problem:
         raise Failed(str(problem)) from problem
     pid = hands.machine.detach(program + ["watch"])
-    if hands.machine.process(pid) is None:
+    hands.machine.sleep(_STAYS_S)
+    there = hands.machine.process(pid)
+    if there is None or there.state in ("Z", "X"):
         raise Failed("the watcher did not stay")
     return "watcher"
 
 
-def _arm_systemd(hands: Hands, entry: Entry, program: t.Sequence[str], seconds: float, phase: str) -> None:
+def _arm_systemd(hands: Hands, entry: Entry, program: t.Sequence[str], end_s: float, phase: str) -> None:
     name = name_of(hands.folder)
     files = hands.files
-    for path, text in (
-        ("%s/%s-%s.service" % (_RUN, name, phase), service_unit(entry.id, list(program) + ["due"])),
-        ("%s/%s-%s.timer" % (_RUN, name, phase), timer_unit(entry.id, seconds)),
-        ("%s/%s-boot.service" % (_ETC, name), boot_unit(entry.id, hands.folder, list(program) + ["boot"], _units(entry))),
-    ):
-        files.make_folders(posixpath.dirname(path))
-        files.write(path, text.encode("ascii"), {"mode": "0644"})
+    timer = "%s-%s.timer" % (name, phase)
+    _write(hands, "%s/%s-boot.service" % (_ETC, name), boot_unit(entry.id, hands.folder, list(program) + ["boot"], _units(entry)))
     files.make_folders(_WANTS)
     files.link("%s/%s-boot.service" % (_WANTS, name), "%s/%s-boot.service" % (_ETC, name))
-    timer = "%s-%s.timer" % (name, phase)
+    _write(hands, "%s/%s-%s.service" % (_RUN, name, phase), service_unit(entry.id, list(program) + ["due"]))
+    # the timer last, for the time that is left by then
+    machine = hands.machine
+    left_s = end_s - machine.boot_s()
+    _write(hands, _RUN + "/" + timer, timer_unit(entry.id, left_s, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(machine.now() + left_s + 1.0))))
     _systemctl.call(hands.machine, ["start", timer], 60.0)
     shown = _systemctl.show(hands.machine, timer, ("ActiveState", "SubState", "NextElapseUSecMonotonic"))
     if shown["ActiveState"] != "active" or shown["NextElapseUSecMonotonic"] in ("", "0", "infinity"):
         raise Failed("the timer %s is not waiting: %s" % (timer, clean(" ".join(shown.values()), 200)))
+
+
+def _write(hands: Hands, path: str, text: str) -> None:
+    hands.files.make_folders(posixpath.dirname(path))
+    hands.files.write(path, text.encode("ascii"), {"mode": "0644"})
 
 
 def _units(entry: Entry) -> list[str]:

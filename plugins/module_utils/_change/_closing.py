@@ -18,6 +18,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._change._listing i
 from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Conflict, Failed, Hands, Refused
 from ansible_collections.oncall.pressure.plugins.module_utils._change._registry import KINDS
 from ansible_collections.oncall.pressure.plugins.module_utils._host._files import Files, Untrusted
+from ansible_collections.oncall.pressure.plugins.module_utils._host._interrupts import shielded
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._probe import ask
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
@@ -47,53 +48,97 @@ def chosen(machine: Machine, incident: str, entry: str) -> list[Entry]:
     return _undo.open_entries(found)
 
 
-def confirm(machine: Machine, incident: str, entry: str, probe: Probe, undo_otherwise: bool, check_mode: bool) -> dict[str, t.Any]:
+#: When the host finishes an undo of ours that was broken off, in seconds.
+_FINISH_S = 30.0
+
+#: The states in which an entry waits to be confirmed.
+_WAITS = ("applied", "verified")
+
+
+def confirm(machine: Machine, incident: str, entry: str, probe: Probe, undo_otherwise: bool, check_mode: bool, owner: str = "") -> dict[str, t.Any]:
     """Confirm what is verified and proves itself; what does not is undone at once, unless told otherwise."""
     try:
-        waiting = [one for one in chosen(machine, incident, entry) if one.state in ("applied", "verified")]
-        if check_mode or not waiting:
-            return clean_result({"changed": bool(waiting), "entries": [describe(machine, one) for one in waiting]})
-        lease = _lock(machine)
+        found = chosen(machine, incident, entry)
+        waiting = [one for one in found if one.state in _WAITS]
+        if not waiting:
+            return clean_result(_nothing_waits(machine, incident, entry))
+        if check_mode:
+            return clean_result({"changed": True, "entries": [describe(machine, one) for one in waiting]})
+        _needs_root(machine)
+        # watched without the lock: whatever becomes of us, the host undoes at its deadline
+        answer = _earned(machine, waiting, probe)
+        lease = _lock(machine, owner)
     except (Refused, OSError, Untrusted) as problem:
         return clean_result({"failed": True, "changed": False, "msg": str(problem)})
     hands = Hands(machine, Files(), "")
-    rows: list[dict[str, t.Any]] = []
-    problems: list[str] = []
-    changed = False
     try:
-        lease.say("confirming", 900.0)
-        answer = _earned(machine, waiting, probe)
-        for one in waiting:
-            here = hands._replace(folder=one.folder)
-            problem = answer or _in_effect(here, one) or _make_last(here, one)
-            if problem is None:
-                changed = True
-            else:
-                problems.append("%s is not confirmed: %s" % (one.id, problem))
-                if undo_otherwise:
-                    outcome = _undo.undo(here, one, "failed")
-                    changed = changed or outcome.done
-                    problems[-1] += "; it is undone" if outcome.done else "; CRITICAL: nor is it undone: %s; by hand, as root: %s" % (
-                        "; ".join(outcome.problems), outcome.command)
-            now = _journal.read(machine, one.folder)
-            rows.append(describe(machine, now if now is not None else one))
+        with shielded():
+            lease.try_to_say("confirming", 900.0)
+            return clean_result(_close(hands, waiting, answer, undo_otherwise, owner))
     finally:
         lease.release(0.0)
+
+
+def _close(hands: Hands, waiting: t.Sequence[Entry], answer: str | None, undo_otherwise: bool, owner: str) -> dict[str, t.Any]:
+    """Confirm oldest first, so that what stays is never built on what goes; then undo newest first."""
+    problems: list[str] = []
+    failed: list[Entry] = []
+    changed = False
+    for one in reversed(waiting):
+        here = hands._replace(folder=one.folder)
+        # what was said a moment ago may be over: the host undoes at the deadline
+        now = _journal.read(hands.machine, one.folder)
+        if now is None or now.state not in _WAITS:
+            problems.append("%s is not confirmed: it is %s%s" % (
+                one.id, "gone" if now is None else now.state, " (%s)" % clean(now.why, 100) if now is not None and now.why else ""))
+            continue
+        problem = answer or ("an earlier change was not confirmed" if failed else None) or _in_effect(here, now) or _make_last(here, now, owner)
+        if problem is None:
+            changed = True
+        else:
+            failed.insert(0, now)
+            problems.append("%s is not confirmed: %s" % (one.id, problem))
+    for one in failed if undo_otherwise else ():
+        outcome = _undo.undo(hands._replace(folder=one.folder), _journal.read(hands.machine, one.folder) or one, "failed", by=owner or None)
+        changed = changed or outcome.done
+        problems.append("%s is undone" % one.id if outcome.done else "CRITICAL: %s is not undone: %s; by hand, as root: %s" % (
+            one.id, "; ".join(outcome.problems), outcome.command))
+    rows = [describe(hands.machine, _journal.read(hands.machine, one.folder) or one) for one in waiting]
     result: dict[str, t.Any] = {"changed": changed, "entries": rows}
     if problems:
         result.update(failed=True, msg="; ".join(problems))
-    return clean_result(result)
+        if any(problem.startswith("CRITICAL") for problem in problems):
+            result["critical"] = True
+    return result
 
 
-def _lock(machine: Machine) -> _lease.Lease:
-    """The lock of the host, whoever has its lease: confirming and undoing are how a lease ends. Raises Refused, OSError, Untrusted."""
+def _nothing_waits(machine: Machine, incident: str, entry: str) -> dict[str, t.Any]:
+    """Nothing to confirm: well, unless what was meant was undone by the host in the meantime."""
+    meant = [one for one in _journal.entries(machine, incident or entry.split("/")[0] or None) if not entry or one.id == entry]
+    newest = meant[-1] if meant and (incident or entry) else None
+    if newest is None or newest.state == "confirmed" or (newest.state in _journal.ENDED and newest.why not in ("deadline", "failed")):
+        return {"changed": False, "entries": []}
+    if newest.state in _journal.ENDED and not newest.begun:
+        return {"changed": False, "entries": []}
+    return {
+        "failed": True, "changed": False, "entries": [describe(machine, newest)],
+        "msg": "%s is not confirmed: it is %s%s" % (newest.id, newest.state, " (%s)" % clean(newest.why, 100) if newest.why else ""),
+    }
+
+
+def _needs_root(machine: Machine) -> None:
     if machine.euid() != 0:
         raise Refused("this needs root: use become")
+
+
+def _lock(machine: Machine, owner: str) -> _lease.Lease:
+    """The lock of the host, whoever has its lease: confirming and undoing are how a lease ends. Raises Refused, OSError, Untrusted."""
+    _needs_root(machine)
     files = Files()
     descriptor = files.lock(_lease.PATH, 30.0)
     if descriptor is None:
         raise Refused("another process has been changing this host for 30 s; nothing was done")
-    return _lease.Lease(machine, files, descriptor, "closing", "oncall-pressure")
+    return _lease.Lease(machine, files, descriptor, "closing", owner or "oncall-pressure")
 
 
 def _earned(machine: Machine, waiting: t.Sequence[Entry], probe: Probe) -> str | None:
@@ -119,9 +164,14 @@ def _earned(machine: Machine, waiting: t.Sequence[Entry], probe: Probe) -> str |
 
 
 def _in_effect(hands: Hands, entry: Entry) -> str | None:
-    """Whether the state is still the one that was meant."""
+    """Whether the state is still the one that was meant, but for what a later change of ours made of it."""
+    covered: set[tuple[str, ...] | None] = set()
+    for later in _journal.above(hands.machine, entry):
+        covered |= later.targets()
     for place, (operation, before) in enumerate(entry.operations):
         kind = KINDS[operation["kind"]]
+        if place in entry.begun and _journal.target(operation, before) in covered:
+            continue
         try:
             if place not in entry.begun or not kind.reached(operation, before, kind.look(hands, operation)):
                 return "%s %s is not in effect" % (operation["kind"], clean(what(operation), 200))
@@ -130,52 +180,67 @@ def _in_effect(hands: Hands, entry: Entry) -> str | None:
     return None
 
 
-def _make_last(hands: Hands, entry: Entry) -> str | None:
+def _make_last(hands: Hands, entry: Entry, owner: str) -> str | None:
     """Write the confirmation, and only then take the arming away; with a lifetime, arm for its end first."""
     machine = hands.machine
     journal = Journal(machine, hands.files, entry.folder)
     lifetime = entry.head.get("lifetime_s")
     try:
         if not lifetime:
-            journal.write("confirmed", deadline_s=None, boot=machine.boot())
+            journal.write("confirmed", by=owner or None, deadline_s=None, boot=machine.boot())
             _arming.disarm(hands)
             return None
+        ends_s, ends_epoch_s = machine.boot_s() + float(lifetime), machine.now() + float(lifetime)
         how = _arming.arm(hands, entry, str(entry.head.get("python")), float(lifetime), "expire")
-        journal.write("confirmed", how=how, deadline_s=round(machine.boot_s() + float(lifetime), 3), boot=machine.boot(),
-                      expires_epoch_s=round(machine.now() + float(lifetime), 3))
+        journal.write("confirmed", by=owner or None, how=how, deadline_s=round(ends_s, 3), boot=machine.boot(), expires_epoch_s=round(ends_epoch_s, 3))
         _arming.disarm(hands, ("undo",))
         return None
     except (OSError, Untrusted, Failed) as problem:
         return "it cannot be written down: %s" % problem
 
 
-def take_back(machine: Machine, incident: str, entry: str, force: bool, check_mode: bool) -> dict[str, t.Any]:
+def take_back(machine: Machine, incident: str, entry: str, force: bool, check_mode: bool, owner: str = "") -> dict[str, t.Any]:
     """Undo what is open: one change, an incident, or everything, newest first. What fails is said and the rest goes on."""
     try:
         found = chosen(machine, incident, entry)
         if check_mode or not found:
             return clean_result({"changed": bool(found), "entries": [describe(machine, one) for one in found]})
-        lease = _lock(machine)
+        lease = _lock(machine, owner)
     except (Refused, OSError, Untrusted) as problem:
         return clean_result({"failed": True, "changed": False, "msg": str(problem)})
     rows: list[dict[str, t.Any]] = []
     problems: list[str] = []
     done: list[str] = []
+    changed = False
     try:
-        lease.say("undoing", 900.0)
-        for one in found:
+        lease.try_to_say("undoing", 900.0)
+        # once more, now that nobody else ends or begins anything
+        for one in chosen(machine, incident, entry):
             here = Hands(machine, Files(), one.folder)
-            now = _journal.read(machine, one.folder) or one
-            outcome = _undo.undo(here, now, "operator", force)
+            with shielded():
+                _arm_again(here, one)
+                outcome = _undo.undo(here, one, "operator", force, by=owner or None)
             done += outcome.said
+            changed = changed or bool(outcome.done or outcome.said)
             if not outcome.done:
                 problems.append("%s of %s is not undone: %s%s; by hand, as root: %s" % (
-                    now.id, clean(str(now.head.get("service")), 200), "; ".join(outcome.problems),
+                    one.id, clean(str(one.head.get("service")), 200), "; ".join(outcome.problems),
                     " (say force to undo it all the same)" if outcome.conflict else "", outcome.command))
             rows.append(describe(machine, _journal.read(machine, one.folder) or one))
     finally:
         lease.release(0.0)
-    result: dict[str, t.Any] = {"changed": True, "entries": rows, "said": done}
+    result: dict[str, t.Any] = {"changed": changed, "entries": rows, "said": done}
     if problems:
         result.update(failed=True, critical=True, msg="CRITICAL: " + "; ".join(problems))
     return clean_result(result)
+
+
+def _arm_again(hands: Hands, entry: Entry) -> None:
+    """What is confirmed has no timer any more: should we be ended in the middle, the host finishes."""
+    if entry.state != "confirmed" or _arming.armed(hands):
+        return
+    try:
+        _arming.arm(hands, entry, str(entry.head.get("python")), _FINISH_S)
+    except (Failed, OSError):
+        # a full disk must not keep anyone from undoing
+        return

@@ -20,7 +20,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds imp
 from ansible_collections.oncall.pressure.plugins.module_utils._change._listing import READ_ONLY
 from ansible_collections.oncall.pressure.plugins.module_utils._change._registry import KINDS
 from ansible_collections.oncall.pressure.plugins.module_utils._host._files import Files, Untrusted
-from ansible_collections.oncall.pressure.plugins.module_utils._host._interrupts import Interrupted, interruptible
+from ansible_collections.oncall.pressure.plugins.module_utils._host._interrupts import Interrupted, interruptible, shielded
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, clean_tree, decode
 from ansible_collections.oncall.pressure.plugins.module_utils._version import VERSION
@@ -28,8 +28,10 @@ from ansible_collections.oncall.pressure.plugins.module_utils._version import VE
 #: Kept free in the entry's folder until an undo needs it, in bytes.
 _RESERVE = 65536
 
-#: The python that root may trust when the one that runs us lies in somebody's folder.
-_PYTHONS = ("/usr/bin/python3", "/usr/libexec/platform-python")
+#: The pythons that root may trust when the one that runs us lies in somebody's folder.
+_PYTHONS = ("/usr/bin/python%d.%d" % sys.version_info[:2], "/usr/bin/python3", "/usr/libexec/platform-python")
+#: What a path in a unit file is made of: anything else would have to be escaped.
+_PATH_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._+-")
 
 _DRY_RUN_S = 30.0
 
@@ -127,64 +129,86 @@ def _guard(machine: Machine, settings: Settings, plan: Plan, incident: str) -> N
         raise Refused("a change needs root: use become")
     if plan.reversible == "no" and not settings.accept_irreversible:
         raise Refused("%s cannot be put back; say accept_irreversible to do it all the same" % plan.mitigation)
-    _limits.check(_journal.entries(machine), plan.mitigation, plan.service, incident, machine.now(), settings.limits)
+    _limits.check(_journal.entries(machine), plan.mitigation, plan.service, incident, lambda entry: entry.age_s(machine), settings.limits)
 
 
 def _under_lease(hands: Hands, settings: Settings, plan: Plan, incident: str, base: dict[str, t.Any], diff: bool) -> dict[str, t.Any]:
-    machine, files = hands.machine, hands.files
-    lease = _lease.take(machine, files, incident, settings.owner)
-    keep_s = 0.0
+    lease = _lease.take(hands.machine, hands.files, incident, settings.owner)
+    result: dict[str, t.Any] = {}
     try:
         with interruptible():
-            lease.say("preparing", 60.0)
-            _undo.sweep(hands, _journal.entries(machine))
-            # once more, now that nobody else changes anything
-            _guard(machine, settings, plan, incident)
-            steps = _steps(hands, plan)
-            if not steps:
-                return base
-            result = dict(base, **_prediction(hands, steps, diff))
-            hands, entry = _prepare(hands, settings, plan, incident, steps)
-            try:
-                lease.say("applying", settings.confirm_within_s)
-                problem = _apply(hands, plan, steps)
-            except Interrupted as interruption:
-                problem = "interrupted by %s" % interruption
-            if problem is not None:
-                return dict(result, **_taken_back(hands, problem))
-            keep_s = settings.confirm_within_s
-            return dict(result, incident=incident, entry=entry, state="verified", confirm_within_s=settings.confirm_within_s)
+            result = _in_turn(hands, lease, settings, plan, incident, base, diff)
+            return result
     except Interrupted as interruption:
-        return dict(base, failed=True, msg="interrupted by %s before anything was changed" % interruption)
+        # between two steps of ours: what was armed undoes itself
+        return dict(base, failed=True, msg="interrupted by %s" % interruption)
     finally:
-        lease.release(keep_s)
+        lease.release(settings.confirm_within_s if result.get("state") == "verified" else 0.0)
+
+
+def _in_turn(
+    hands: Hands, lease: _lease.Lease, settings: Settings, plan: Plan, incident: str, base: dict[str, t.Any], diff: bool
+) -> dict[str, t.Any]:
+    """All steps, with the lease. Once the entry is armed, whatever goes wrong ends with putting back."""
+    machine = hands.machine
+    armed: Hands | None = None
+    result = base
+    try:
+        lease.say("preparing", 60.0)
+        _undo.sweep(hands, _journal.entries(machine))
+        # once more, now that nobody else changes anything
+        _guard(machine, settings, plan, incident)
+        steps = _steps(hands, plan)
+        if not steps:
+            return base
+        result = dict(base, **_prediction(hands, steps, diff))
+        armed, entry = _prepare(hands, settings, plan, incident, steps)
+        # who undoes when the time is over must know whom to end
+        lease.try_to_say("applying", settings.confirm_within_s)
+        problem = _apply(armed, plan, steps)
+        if problem is not None:
+            return dict(result, **_taken_back(armed, problem))
+        return dict(result, incident=incident, entry=entry, state="verified", confirm_within_s=settings.confirm_within_s)
+    except Interrupted as interruption:
+        if armed is None:
+            return dict(base, failed=True, msg="interrupted by %s before anything was changed" % interruption)
+        return dict(result, **_taken_back(armed, "interrupted by %s" % interruption))
+    except BaseException as problem:
+        if armed is not None:
+            # a fault of ours: it is told as such, but nothing waits for the deadline
+            _taken_back(armed, str(problem))
+        raise
 
 
 def _prepare(hands: Hands, settings: Settings, plan: Plan, incident: str, steps: t.Sequence[_Step]) -> tuple[Hands, str]:
     """Write down, save, arm. What fails here has changed nothing, and its arming is taken away again."""
     machine, files = hands.machine, hands.files
+    python = _python(files)
+    last = max([entry.order[0] for entry in _journal.entries(machine)] or [0])
     folder = _journal.new_folder(files, incident)
     hands = hands._replace(folder=folder)
     journal = Journal(machine, files, folder)
-    python = _python(files)
     try:
         journal.write(
-            "intent", boot=machine.boot(), incident=incident, run=incident, mitigation=plan.mitigation, service=plan.service, owner=settings.owner,
-            reason=settings.reason, confirm_within_s=settings.confirm_within_s, lifetime_s=settings.lifetime_s, reversible=plan.reversible,
+            "intent", sequence=last + 1, boot=machine.boot(), incident=incident, run=incident, mitigation=plan.mitigation, service=plan.service,
+            owner=settings.owner, reason=settings.reason, confirm_within_s=settings.confirm_within_s, lifetime_s=settings.lifetime_s,
+            reversible=plan.reversible,
             operations=[{"operation": _file.journaled(step.operation), "before": step.before} for step in steps],
             health=_health.look(machine, plan.service), python=python, version=VERSION,
         )
         for step in steps:
             KINDS[step.operation["kind"]].save(hands, step.operation, step.before)
         files.write(folder + "/" + _bundle.NAME, _bundle.build(), {"mode": "0600"})
-        files.write(folder + "/reserve", b"\0" * _RESERVE, {"mode": "0600"})
+        originals = sum(int(step.before.get("bytes") or 0) for step in steps if step.operation["kind"] == "file")
+        files.write(folder + "/reserve", b"\0" * (_RESERVE + originals), {"mode": "0600"})
         journal.write("saved")
         _dry_run(machine, python, folder)
         entry = _journal.read(machine, folder)
         if entry is None:
             raise Failed("the journal cannot be read back")
+        deadline_s = machine.boot_s() + settings.confirm_within_s
         how = _arming.arm(hands, entry, python, settings.confirm_within_s)
-        journal.write("armed", how=how, deadline_s=round(machine.boot_s() + settings.confirm_within_s, 3), boot=machine.boot())
+        journal.write("armed", how=how, deadline_s=round(deadline_s, 3), boot=machine.boot())
         return hands, entry.id
     except BaseException as problem:
         journal.try_to_write("undone", why="never begun: %s" % clean(str(problem), 300))
@@ -195,7 +219,7 @@ def _prepare(hands: Hands, settings: Settings, plan: Plan, incident: str, steps:
 def _python(files: Files) -> str:
     """An interpreter for the undo that nobody but root can change."""
     for path in (sys.executable,) + _PYTHONS:
-        if path and files.trusted(path):
+        if path and not set(path) - _PATH_LETTERS and files.trusted(path):
             return path
     raise Refused("no Python here is safe from others' hands: %s" % clean(", ".join((sys.executable,) + _PYTHONS), 300))
 
@@ -242,11 +266,14 @@ def _not_reached(hands: Hands, steps: t.Sequence[_Step]) -> str | None:
 
 def _taken_back(hands: Hands, problem: str) -> dict[str, t.Any]:
     """Undo at once what did not come out."""
-    entry = _journal.read(hands.machine, hands.folder)
-    if entry is None:
-        return {"failed": True, "msg": "%s; and the journal of it cannot be read: %s" % (problem, hands.folder)}
-    outcome = _undo.undo(hands, entry, "failed")
-    row: dict[str, t.Any] = {"failed": True, "changed": not outcome.done, "entry": entry.id, "incident": entry.incident, "undo": outcome.said + outcome.problems}
+    with shielded():
+        entry = _journal.read(hands.machine, hands.folder)
+        if entry is None:
+            return {"failed": True, "msg": "%s; and the journal of it cannot be read: %s" % (problem, hands.folder)}
+        outcome = _undo.undo(hands, entry, "failed")
+    row: dict[str, t.Any] = {
+        "failed": True, "changed": not outcome.done, "entry": entry.id, "incident": entry.incident, "undo": outcome.said + outcome.problems,
+    }
     if outcome.done:
         return dict(row, state="undone", msg="%s; everything was put back" % problem)
     return dict(row, state="undo_failed", critical=True, msg="CRITICAL: %s; and it is not put back: %s; by hand, as root: %s" % (

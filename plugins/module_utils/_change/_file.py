@@ -27,8 +27,11 @@ _LINE_LIMIT = 4000
 
 
 def to_bytes(content: str) -> bytes:
-    """The bytes of an operation's text."""
-    return content.encode("utf-8", "surrogateescape")
+    """The bytes of an operation's text. Raises Refused for a text that stands for none."""
+    try:
+        return content.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as problem:
+        raise Refused("what is to be written is no text: %s" % problem) from problem
 
 
 def journaled(operation: Operation) -> Operation:
@@ -135,12 +138,14 @@ def undo(hands: Hands, operation: Operation, before: State, force: bool) -> str:
     hands.files.sweep(operation["path"])
     try:
         # whether it could be written matters only where something is to be written
-        now = hands.files.look(operation["path"])
+        # and a copy by hard links that somebody made since keeps what it has: ours is another file
+        now = hands.files.look(operation["path"], links=True)
         if _alike(now, before):
             said = "%s is as it was" % path
         elif not _is_ours(operation, now) and not force:
             raise Conflict("%s was changed by somebody else since" % path)
         elif before["exists"]:
+            hands.files.make_folders(posixpath.dirname(now["path"]))
             hands.files.write(operation["path"], original(hands, operation, before), before)
             said = "%s has its former content" % path
         else:
@@ -150,17 +155,21 @@ def undo(hands: Hands, operation: Operation, before: State, force: bool) -> str:
             hands.files.remove_folder(folder)
     except (Untrusted, Refused) as problem:
         raise Failed(str(problem)) from problem
-    _tell(hands, operation)
-    return said
+    return said + _tell(hands, operation, undoing=True)
 
 
-def _tell(hands: Hands, operation: Operation) -> None:
+def _tell(hands: Hands, operation: Operation, undoing: bool = False) -> str:
+    said = ""
     for step in operation.get("then", []):
         word, dummy, unit = step.partition(":")
         if word == "daemon-reload":
             _systemctl.call(hands.machine, ["daemon-reload"], 60.0)
+        elif word == "reload" and undoing and not _systemctl.runs(hands.machine, unit):
+            # it reads the file when it starts; that it does not run is no reason to call the file not put back
+            said += "; %s does not run" % clean(unit, 200)
         elif word == "reload":
-            _systemctl.call(hands.machine, (["--no-block"] if hands.booting else []) + ["reload", unit], 60.0)
+            _systemctl.call(hands.machine, (["--no-block"] if hands.booting else []) + ["reload", "--", unit], 60.0)
+    return said
 
 
 KIND: t.Final = Kind(look=look, show=show, save=save, apply=apply, reached=reached, undo=undo)

@@ -20,7 +20,7 @@ import time
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Operation, State
-from ansible_collections.oncall.pressure.plugins.module_utils._host._files import Files
+from ansible_collections.oncall.pressure.plugins.module_utils._host._files import Files, Untrusted
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 
 HOME: t.Final = "/var/lib/oncall-pressure"
@@ -48,8 +48,9 @@ class Entry:
     """One change as its journal tells it.
 
     state: see the module; ``undoing`` while an undo was begun and has not ended
-    head: the line ``intent``: at, epoch_s, boot, boot_s, incident, mitigation, service, owner, run, reason, operations, confirm_within_s,
-        lifetime_s, health, python, version, reversible
+    head: the line ``intent``: at, epoch_s, boot, boot_s, sequence (its place among all changes of the host), incident, mitigation, service, owner, run,
+        reason, operations, confirm_within_s, lifetime_s, health, python, version, reversible
+    by: who confirmed or undid it; null for the host itself
     begun: the operations (by place) whose apply was begun
     deadline_s: when the host undoes it, on the boot clock of ``boot``; null where it does not by itself
     """
@@ -67,14 +68,20 @@ class Entry:
         self.why = ""
         self.changed_at_s = 0.0
         self.tries = 0
+        self.by: str | None = None
+        self.conflict = False
         for line in lines:
-            self._take(line)
+            try:
+                self._take(line)
+            except (KeyError, TypeError, ValueError):
+                # no line of ours: somebody's hand, or a bad disk
+                continue
 
     def _take(self, line: dict[str, t.Any]) -> None:
         state = line.get("state")
         if state == "intent":
-            self.head = line
             self.boot = line["boot"]
+            self.head = line
         elif state == "applying":
             if line["operation"] not in self.begun:
                 self.begun.append(line["operation"])
@@ -92,6 +99,8 @@ class Entry:
             self.expires_epoch_s = line["expires_epoch_s"]
         if line.get("why"):
             self.why = str(line["why"])
+            self.by = line.get("by")
+        self.conflict = bool(line.get("conflict"))
 
     @property
     def id(self) -> str:
@@ -107,6 +116,21 @@ class Entry:
     def operations(self) -> list[tuple[Operation, State]]:
         """Each operation with the state before it."""
         return [(row["operation"], row["before"]) for row in self.head.get("operations", [])]
+
+    @property
+    def order(self) -> tuple[int, float, str]:
+        """What puts the changes of a host in the order of their making, whatever its wall clock said."""
+        return int(self.head.get("sequence", 0)), float(self.head.get("epoch_s", 0.0)), self.id
+
+    def age_s(self, machine: Machine) -> float:
+        """Seconds since it was begun: by the boot clock; after a boot by the wall clock, and never less than the host is up."""
+        if self.head.get("boot") == machine.boot():
+            return max(machine.boot_s() - float(self.head.get("boot_s", 0.0)), 0.0)
+        return max(machine.now() - float(self.head.get("epoch_s", 0.0)), machine.boot_s())
+
+    def targets(self) -> set[tuple[str, ...] | None]:
+        """What it changed and has to put back: another change of the same must be undone before it, or after it, but not between."""
+        return {target(*row) for place, row in enumerate(self.operations) if place in self.begun} - {None}
 
     def left_s(self, machine: Machine) -> float | None:
         """Seconds until the host undoes it by itself (negative: overdue); null where it does not.
@@ -125,6 +149,14 @@ class Entry:
         return min(max(self.expires_epoch_s - machine.now(), 0.0), float(self.head.get("lifetime_s") or 0.0))
 
 
+def target(operation: Operation, before: State) -> tuple[str, ...] | None:
+    """What an operation leaves changed; null where the order of undoing does not matter."""
+    named = before.get("path") or operation.get("path") or operation.get("unit") or operation.get("service") or operation.get("program")
+    if not named or operation.get("kind") == "unit_state":
+        return None
+    return str(operation.get("kind")), str(named), str(operation.get("property", ""))
+
+
 class Journal:
     """The writing side of one entry."""
 
@@ -141,12 +173,13 @@ class Journal:
         line.update(more)
         self.files.append(self.folder + "/journal.jsonl", json.dumps(line, sort_keys=True).encode("ascii") + b"\n")
 
-    def try_to_write(self, state: str, **more: t.Any) -> None:
-        """The same where putting back matters more than telling of it (a full disk)."""
+    def try_to_write(self, state: str, **more: t.Any) -> bool:
+        """The same where putting back matters more than telling of it (a full disk); whether it was written."""
         try:
             self.write(state, **more)
-        except OSError:
-            return
+        except (OSError, Untrusted):
+            return False
+        return True
 
 
 def read(machine: Machine, folder: str) -> Entry | None:
@@ -162,7 +195,8 @@ def read(machine: Machine, folder: str) -> Entry | None:
             lines.append(line)
     if not lines or lines[0]["state"] != "intent":
         return None
-    return Entry(folder, lines)
+    entry = Entry(folder, lines)
+    return entry if entry.head else None
 
 
 def entries(machine: Machine, incident: str | None = None) -> list[Entry]:
@@ -175,11 +209,22 @@ def entries(machine: Machine, incident: str | None = None) -> list[Entry]:
     for name in incidents:
         if not is_id(name) or incident not in (None, name):
             continue
-        for number in sorted(machine.names("%s/%s" % (INCIDENTS, name))):
+        try:
+            numbers = sorted(machine.names("%s/%s" % (INCIDENTS, name)))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        for number in numbers:
             entry = read(machine, "%s/%s/%s" % (INCIDENTS, name, number)) if _NUMBER.match(number) else None
             if entry is not None:
                 found.append(entry)
-    return sorted(found, key=lambda entry: (float(entry.head.get("epoch_s", 0.0)), entry.id))
+    return sorted(found, key=lambda entry: entry.order)
+
+
+def above(machine: Machine, entry: Entry) -> list[Entry]:
+    """Later changes of the same things that are not over, newest first: they must be undone before it."""
+    mine = entry.targets()
+    later = [other for other in entries(machine) if other.order > entry.order and other.state not in ENDED and mine & other.targets()]
+    return list(reversed(later))
 
 
 def new_folder(files: Files, incident: str) -> str:

@@ -43,25 +43,28 @@ class Lease:
         }
         self.files.say(self.descriptor, json.dumps(row, sort_keys=True).encode("ascii"))
 
+    def try_to_say(self, doing: str, for_s: float) -> None:
+        """The same where it matters less than what is done: on a full disk the line from before stands, with its own deadline."""
+        try:
+            self.say(doing, for_s)
+        except OSError:
+            return
+
     def release(self, for_s: float) -> None:
         """Let others' processes in; the run keeps the lease for so long."""
-        try:
-            self.say("nothing", for_s)
-        except OSError:
-            # a full disk: the line from before stands, with its own deadline
-            pass
+        self.try_to_say("nothing", for_s)
         self.files.unlock(self.descriptor)
 
 
-def holder(machine: Machine) -> dict[str, t.Any] | None:
-    """Whose the lease is now; null where it is nobody's."""
-    return _row(machine, (machine.text_or_none(PATH, 65536) or "").encode("utf-8", "replace"))
+def holder(machine: Machine, over: bool = False) -> dict[str, t.Any] | None:
+    """Whose the lease is now, or with ``over`` whose it was last in this boot; null where it is nobody's."""
+    return _row(machine, (machine.text_or_none(PATH, 65536) or "").encode("utf-8", "replace"), over)
 
 
-def _row(machine: Machine, data: bytes) -> dict[str, t.Any] | None:
+def _row(machine: Machine, data: bytes, over: bool = False) -> dict[str, t.Any] | None:
     try:
         row = json.loads(data.decode("utf-8", "replace"))
-        if not isinstance(row, dict) or row["boot"] != machine.boot() or float(row["until_s"]) <= machine.boot_s():
+        if not isinstance(row, dict) or row["boot"] != machine.boot() or (float(row["until_s"]) <= machine.boot_s() and not over):
             return None
     except (ValueError, KeyError, TypeError):
         return None

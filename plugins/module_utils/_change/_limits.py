@@ -4,7 +4,7 @@
 
 """How often a host may be changed: counted on the host, across runs and controllers.
 
-Private to oncall.pressure: no stable interface. Pure but for the clock that it is given.
+Private to oncall.pressure: no stable interface. It knows ages only by the function that it is given.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Limits(t.NamedTuple):
     max_undone: int
 
 
-def check(entries: t.Sequence[Entry], mitigation: str, service: str, run: str, now: float, limits: Limits) -> None:
-    """Raises Refused where one more change would be too many, or where an earlier one is still open."""
+def check(entries: t.Sequence[Entry], mitigation: str, service: str, run: str, age_s: t.Callable[[Entry], float], limits: Limits) -> None:
+    """Raises Refused where one more change would be too many, or where an earlier one is still open. ``age_s``: seconds since a change was begun."""
     acted = [entry for entry in entries if entry.begun]
     for entry in entries:
         if entry.state == "undo_failed" and entry.head.get("service") == service:
@@ -41,14 +41,14 @@ def check(entries: t.Sequence[Entry], mitigation: str, service: str, run: str, n
                 % (entry.id, clean(str(entry.head.get("owner")), 100))
             )
     same = [entry for entry in acted if entry.head.get("mitigation") == mitigation and entry.head.get("service") == service]
-    undone = [entry for entry in same if entry.state in ENDED and entry.why in ("deadline", "failed") and now - entry.changed_at_s < _DAY_S]
+    undone = [entry for entry in same if entry.state in ENDED and entry.why in ("deadline", "failed") and age_s(entry) < _DAY_S]
     if limits.max_undone and len(undone) >= limits.max_undone:
         raise Refused("%s of %s was undone %d times within a day: it does not help here" % (mitigation, clean(service, 200), len(undone)))
     for entry in same:
-        ago = max(now - float(entry.head["epoch_s"]), 0.0)
+        ago = age_s(entry)
         if limits.cool_down_s and ago < limits.cool_down_s and entry.why != "operator":
             raise Refused("%s of %s was done %d s ago: give it %d s (cool_down) to show its effect" % (
                 mitigation, clean(service, 200), round(ago), round(limits.cool_down_s)))
-    recent = [entry for entry in acted if now - float(entry.head["epoch_s"]) < limits.window_s]
+    recent = [entry for entry in acted if age_s(entry) < limits.window_s]
     if limits.max_changes and len(recent) >= limits.max_changes:
         raise Refused("%d changes were made on this host within %d s (max_changes): a person should look first" % (len(recent), round(limits.window_s)))

@@ -26,8 +26,9 @@ def describe(machine: Machine, entry: Entry) -> dict[str, t.Any]:
     left = entry.left_s(machine)
     row: dict[str, t.Any] = {
         "entry": entry.id, "incident": entry.incident, "mitigation": head.get("mitigation"), "service": head.get("service"), "owner": head.get("owner"),
-        "reason": head.get("reason"), "state": entry.state, "at": head.get("at"), "age_s": round(max(machine.now() - float(head["epoch_s"]), 0.0)),
-        "undone_in_s": None if left is None else round(max(left, 0.0)), "why": entry.why or None, "reversible": head.get("reversible"),
+        "reason": head.get("reason"), "state": entry.state, "at": head.get("at"), "age_s": round(entry.age_s(machine)),
+        "undone_in_s": None if left is None else round(max(left, 0.0)), "overdue_s": round(max(-left, 0.0)) if left is not None else None,
+        "why": entry.why or None, "by": entry.by, "reversible": head.get("reversible"),
         "operations": [{"kind": operation.get("kind"), "what": what(operation), "begun": place in entry.begun}
                        for place, (operation, dummy) in enumerate(entry.operations)],
         "problems": [], "command": None,

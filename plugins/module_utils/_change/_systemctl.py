@@ -27,6 +27,9 @@ def call(machine: Machine, words: t.Sequence[str], timeout_s: float) -> str:
         outcome = machine.run(["systemctl", "--no-pager", "--no-ask-password"] + list(words), timeout_s)
     except FileNotFoundError as problem:
         raise Failed("there is no systemctl on this host") from problem
+    except OSError as problem:
+        # no memory for one more process, mostly
+        raise Failed("systemctl could not be started: %s" % problem) from problem
     told = "systemctl " + " ".join(words)
     if outcome.timed_out:
         raise Failed("%s did not end within %g s" % (clean(told, 200), timeout_s))
@@ -44,3 +47,8 @@ def show(machine: Machine, unit: str, names: t.Sequence[str]) -> dict[str, str]:
         if separator and key in found:
             found[key] = value
     return found
+
+
+def runs(machine: Machine, unit: str) -> bool:
+    """Whether a unit is active, or on its way to it. Raises Failed."""
+    return show(machine, unit, ("ActiveState",))["ActiveState"] in ("active", "activating", "reloading")

@@ -34,8 +34,8 @@ def command(entry: Entry, force: bool) -> str:
     return "%s -I %s/%s undo%s" % (entry.head.get("python", "python3"), entry.folder, _bundle.NAME, " --force" if force else "")
 
 
-def undo(hands: Hands, entry: Entry, why: str, force: bool = False, final: str = "undone") -> Undone:
-    """Undo one entry; the caller holds the lease. ``why``: deadline, failed, operator, expired, boot. Raises nothing that the host can cause."""
+def undo(hands: Hands, entry: Entry, why: str, force: bool = False, final: str = "undone", by: str | None = None) -> Undone:
+    """Undo one entry; the caller holds the lease. ``why``: deadline, failed, operator, expired; ``by``: who. Raises nothing that the host can cause."""
     journal = Journal(hands.machine, hands.files, entry.folder)
     # room for the journal's last lines and for the originals, kept for the time when a disk is full
     hands.files.sweep(entry.folder + "/journal.jsonl")
@@ -43,7 +43,7 @@ def undo(hands: Hands, entry: Entry, why: str, force: bool = False, final: str =
         hands.files.remove(entry.folder + "/reserve")
     except (OSError, Untrusted):
         pass
-    journal.try_to_write("undoing", why=why)
+    journal.try_to_write("undoing", why=why, by=by)
     said: list[str] = []
     problems: list[str] = []
     conflict = False
@@ -59,15 +59,28 @@ def undo(hands: Hands, entry: Entry, why: str, force: bool = False, final: str =
         except Conflict as problem:
             conflict = True
             problems.append(clean(str(problem), 400))
-        except (Failed, Refused, Untrusted, OSError, KeyError, ValueError, TypeError) as problem:
-            problems.append(clean("%s: %s" % (operation.get("kind"), problem), 400))
+        except Exception as problem:
+            # whatever it is, the operations before it are put back all the same, and a person is told
+            problems.append(clean("%s: %s" % (operation.get("kind"), str(problem) or type(problem).__name__), 400))
+    if conflict:
+        problems += _upon(hands, entry)
     by_hand = command(entry, conflict)
     if problems:
-        journal.try_to_write("undo_failed", why=why, problems=problems, command=by_hand)
+        journal.try_to_write("undo_failed", why=why, by=by, problems=problems, command=by_hand, conflict=conflict)
         return Undone(False, said, problems, conflict, by_hand)
-    journal.try_to_write(final, why=why, said=said)
-    _arming.disarm(hands)
+    if journal.try_to_write(final, why=why, by=by, said=said):
+        # what could not be written down stays armed: it is done once more, to no effect, when there is room for the line
+        _arming.disarm(hands)
     return Undone(True, said, [], False, by_hand)
+
+
+def _upon(hands: Hands, entry: Entry) -> list[str]:
+    """Our own later changes of the same things, which must be undone first."""
+    try:
+        return ["change %s by %s was made upon it: undo that first" % (other.id, clean(str(other.head.get("owner")), 100))
+                for other in _journal.above(hands.machine, entry)]
+    except OSError:
+        return []
 
 
 def verify_saved(hands: Hands, entry: Entry) -> list[str]:

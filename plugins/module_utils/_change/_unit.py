@@ -14,7 +14,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._change import _systemctl
-from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Conflict, Failed, Hands, Kind, Operation, Refused, Shown, State, nothing_to_save
+from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import (
+    Conflict, Failed, Hands, Kind, Operation, Refused, Shown, State, nothing_to_save,
+)
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
 
 _STATE = ("LoadState", "ActiveState", "SubState", "MainPID", "InvocationID", "NRestarts", "Result", "StateChangeTimestampMonotonic", "NeedDaemonReload")
@@ -161,7 +163,9 @@ def undo_property(hands: Hands, operation: Operation, before: State, force: bool
     if now["value"] and now["kernel"] != before["kernel"] and not ours and not force:
         raise Conflict("%s of %s was changed by somebody else since" % (name, clean(unit, 200)))
     if now["kernel"] != before["kernel"]:
-        _systemctl.call(hands.machine, ["set-property", "--runtime", "--", unit, "%s=%s" % (name, _number(before["value"]))], 30.0)
+        # a weight has no infinity; an empty value is "as if never set"
+        former = "" if name == "CPUWeight" and _number(before["value"]) == "infinity" else _number(before["value"])
+        _systemctl.call(hands.machine, ["set-property", "--runtime", "--", unit, "%s=%s" % (name, former)], 30.0)
     for file in hands.files.names(_folder(unit)):
         if file not in before["files"] and file == "50-%s.conf" % name:
             hands.files.remove(_folder(unit) + "/" + file)

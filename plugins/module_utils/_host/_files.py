@@ -18,11 +18,13 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import signal
 import stat
 import time
 import typing as t
 
+from ansible_collections.oncall.pressure.plugins.module_utils._host import _attributes
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
 
 #: The largest file that is edited or saved, in bytes.
@@ -30,7 +32,9 @@ SIZE_LIMIT = 4 * 1024 * 1024
 
 _LINKS = 40
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_ACCESS_LIST = "system.posix_acl_access"
+_NAME_LIMIT = 200
+_SAID_BYTES = 2048
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
 
 
 class Untrusted(Exception):
@@ -56,13 +60,13 @@ class Files:
 
     # looking
 
-    def look(self, path: str) -> dict[str, t.Any]:
+    def look(self, path: str, links: bool = False) -> dict[str, t.Any]:
         """What is at ``path``: ``{"exists": False, "path"}`` or with ``bytes``, ``sha256``, ``mode`` (octal text), ``uid``, ``gid``, ``xattrs`` (name: hex)
-        and ``path``, the path without links. Raises Untrusted, OSError.
+        and ``path``, the path without links. ``links``: a file with hard links will do. Raises Untrusted, OSError.
         """
-        return self.read(path)[0]
+        return self.read(path, links)[0]
 
-    def read(self, path: str) -> tuple[dict[str, t.Any], bytes]:
+    def read(self, path: str, links: bool = False) -> tuple[dict[str, t.Any], bytes]:
         """What :meth:`look` gives, and the content of the same moment. Raises Untrusted, OSError."""
         try:
             place = self._place(path)
@@ -73,17 +77,18 @@ class Files:
                 found = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
             except FileNotFoundError:
                 return {"exists": False, "path": place.path}, b""
-            _check_file(found, path)
+            _check_file(found, path, links)
             descriptor = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place.folder)
             try:
                 found = os.fstat(descriptor)
-                _check_file(found, path)
+                _check_file(found, path, links)
+                _check_access_list(descriptor, found, path)
                 if place.path in self._mount_points():
                     raise Untrusted("%s is a mount point: it cannot be replaced at once" % clean(path, 300))
                 data = _read_all(descriptor, path)
                 state = {
                     "exists": True, "path": place.path, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(),
-                    "mode": "%04o" % stat.S_IMODE(found.st_mode), "uid": found.st_uid, "gid": found.st_gid, "xattrs": _attributes(descriptor),
+                    "mode": "%04o" % stat.S_IMODE(found.st_mode), "uid": found.st_uid, "gid": found.st_gid, "xattrs": _attributes.read(descriptor),
                 }
                 return state, data
             finally:
@@ -106,12 +111,15 @@ class Files:
             os.close(place.folder)
 
     def writable(self, path: str) -> None:
-        """Raises Untrusted where a file could not be written at ``path`` at all: a file system that is mounted read-only."""
+        """Raises Untrusted where a file could not be written at ``path`` at all: a file system that is mounted read-only, an immutable file."""
         folder = os.path.dirname(path)
         while not os.path.isdir(self.root + folder) and folder not in ("", "/"):
             folder = os.path.dirname(folder)
         if os.statvfs(self.root + folder or "/").f_flag & os.ST_RDONLY:
             raise Untrusted("%s lies on a file system that is mounted read-only" % clean(path, 300))
+        for fixed in (folder or "/", path):
+            if _attributes.is_fixed(self.root + fixed):
+                raise Untrusted("%s is immutable or only to be appended to: somebody decided that it must not change (lsattr, chattr)" % clean(fixed, 300))
 
     def exists(self, path: str) -> bool:
         """Whether there is something at ``path``, a dangling link included."""
@@ -135,14 +143,15 @@ class Files:
         place = self._place(path)
         temporary = _temporary(place.name, mark)
         try:
+            self._check_target(place, path)
             _unlink(temporary, place.folder)
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=place.folder)
             try:
                 _write_all(descriptor, data)
                 os.fchown(descriptor, int(state.get("uid", os.geteuid())), int(state.get("gid", os.getegid())))
                 os.fchmod(descriptor, int(str(state.get("mode", "0644")), 8))
-                for name, value in dict(state.get("xattrs") or {}).items():
-                    os.setxattr(descriptor, name, bytes.fromhex(value))
+                if state.get("xattrs") is not None:
+                    _attributes.write(descriptor, state["xattrs"])
                 os.fsync(descriptor)
             except BaseException:
                 _unlink(temporary, place.folder)
@@ -227,7 +236,7 @@ class Files:
         """Remove a folder if it is empty; whether it was removed."""
         try:
             place = self._place(os.path.dirname(path) + "/.")
-        except (FileNotFoundError, Untrusted):
+        except (OSError, Untrusted):
             return False
         try:
             os.rmdir(os.path.basename(path), dir_fd=place.folder)
@@ -285,9 +294,10 @@ class Files:
 
     @staticmethod
     def say(descriptor: int, data: bytes) -> None:
-        """Write a locked file anew."""
-        os.ftruncate(descriptor, 0)
+        """Write a locked file anew, in its place: nobody reads it empty, and a full disk does not empty it."""
+        data = data.ljust(_SAID_BYTES)
         os.pwrite(descriptor, data, 0)
+        os.ftruncate(descriptor, len(data))
         os.fsync(descriptor)
 
     @staticmethod
@@ -369,6 +379,15 @@ class Files:
             for descriptor in folders:
                 os.close(descriptor)
 
+    def _check_target(self, place: Place, path: str) -> None:
+        """Only a regular file may be put another in the place of."""
+        try:
+            found = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        if not stat.S_ISREG(found.st_mode):
+            raise Untrusted("%s is no regular file" % clean(path, 300))
+
     @staticmethod
     def _is_there(place: Place) -> bool:
         try:
@@ -380,10 +399,10 @@ class Files:
     def _mount_points(self) -> frozenset[str]:
         try:
             with open("/proc/self/mountinfo", "rb") as stream:
-                lines = stream.read(1048576).split(b"\n")
+                lines = stream.read(16777216).split(b"\n")
         except OSError:
             return frozenset()
-        points = (line.split(b" ")[4].decode("utf-8", "surrogateescape") for line in lines if line.count(b" ") > 4)
+        points = (os.fsdecode(_unescaped(line.split(b" ")[4])) for line in lines if line.count(b" ") > 4)
         return frozenset(point[len(self.root):] for point in points if point.startswith(self.root))
 
 
@@ -416,27 +435,29 @@ def _by_others(found: os.stat_result) -> bool:
 
 def _check_folder(descriptor: int, path: str) -> None:
     found = os.fstat(descriptor)
-    listed = bool(found.st_mode & stat.S_IWGRP) and _ACCESS_LIST in _attributes(descriptor)
+    listed = bool(found.st_mode & stat.S_IWGRP) and _attributes.ACCESS_LIST in _attributes.read(descriptor)
     if _by_others(found) or listed:
         raise Untrusted("%s may be written by others than root: what lies in it is not ours to write as root" % clean(path, 300))
 
 
-def _check_file(found: os.stat_result, path: str) -> None:
+def _check_file(found: os.stat_result, path: str, links: bool) -> None:
     shown = clean(path, 300)
     if not stat.S_ISREG(found.st_mode):
         raise Untrusted("%s is no regular file" % shown)
-    if found.st_nlink != 1:
+    if found.st_nlink != 1 and not links:
         raise Untrusted("%s has %d hard links: the others would keep the old content" % (shown, found.st_nlink))
     if _by_others(found):
         raise Untrusted("%s may be written by others than root" % shown)
 
 
-def _attributes(descriptor: int) -> dict[str, str]:
-    try:
-        return {name: os.getxattr(descriptor, name).hex() for name in sorted(os.listxattr(descriptor))}
-    except OSError:
-        # a file system without them
-        return {}
+def _check_access_list(descriptor: int, found: os.stat_result, path: str) -> None:
+    # with a list, the group's bits are the most that anyone on it may do
+    if found.st_mode & stat.S_IWGRP and _attributes.ACCESS_LIST in _attributes.read(descriptor):
+        raise Untrusted("%s may be written by others than root, by its access list" % clean(path, 300))
+
+
+def _unescaped(path: bytes) -> bytes:
+    return _ESCAPED.sub(lambda found: bytes([int(found.group(1), 8) & 255]), path)
 
 
 def _read_all(descriptor: int, path: str) -> bytes:
@@ -467,4 +488,4 @@ def _unlink(name: str, folder: int) -> None:
 
 
 def _temporary(name: str, mark: str) -> str:
-    return ".%s.%s" % (name[:200], mark)
+    return ".%s.%s" % (os.fsdecode(os.fsencode(name)[:_NAME_LIMIT]), mark)

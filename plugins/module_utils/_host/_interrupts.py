@@ -28,6 +28,17 @@ def _interrupt(number: int, frame: t.Any) -> None:
 
 
 @contextlib.contextmanager
+def shielded() -> t.Iterator[None]:
+    """Within, nothing but SIGKILL ends us: what puts things back is not to be left in the middle."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
 def interruptible() -> t.Iterator[None]:
     """Within, SIGTERM, SIGINT and SIGHUP raise Interrupted; after it they do what they did before."""
     before = {number: signal.signal(number, _interrupt) for number in _SIGNALS}

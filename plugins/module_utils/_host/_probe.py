@@ -17,7 +17,11 @@ import urllib.parse
 
 def ask(url: str, timeout_s: float) -> tuple[int | None, str]:
     """(the status of the answer, "") or (null, why there was none). One request, no redirects followed, no proxy. A certificate is not judged."""
-    parts = urllib.parse.urlsplit(url)
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port
+    except ValueError as problem:
+        return None, "no URL: %s" % problem
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return None, "no http or https URL"
     connection: http.client.HTTPConnection
@@ -25,9 +29,9 @@ def ask(url: str, timeout_s: float) -> tuple[int | None, str]:
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout_s, context=context)
+        connection = http.client.HTTPSConnection(parts.hostname, port, timeout=timeout_s, context=context)
     else:
-        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+        connection = http.client.HTTPConnection(parts.hostname, port, timeout=timeout_s)
     try:
         target = (parts.path or "/") + ("?" + parts.query if parts.query else "")
         connection.request("GET", target, headers={"User-Agent": "oncall-pressure", "Connection": "close"})
