@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible import constants
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.utils.display import Display
 
 from ansible_collections.oncall.pressure.plugins.action import snapshot as _snapshot
 from ansible_collections.oncall.pressure.plugins.plugin_utils import _evidence, _unreached
+from ansible_collections.oncall.pressure.plugins.plugin_utils._planned_text import FOR_PEOPLE
 
 _MODULE = "oncall.pressure.evidence"
 
@@ -27,7 +30,14 @@ class ActionModule(_snapshot.ActionModule):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         super(_snapshot.ActionModule, self).run(tmp, task_vars)
-        task_vars = task_vars or {}
+        result = self._keep(task_vars or {})
+        digest = result.get("digest")
+        if isinstance(digest, dict):
+            name = str(getattr(constants, "DEFAULT_STDOUT_CALLBACK", "default")).rpartition(".")[2]
+            Display().display(str(digest["says"]), stderr=name not in FOR_PEOPLE)
+        return result
+
+    def _keep(self, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         host = str(task_vars.get("inventory_hostname", "localhost"))
         report_dir = self._task.args.get("report_dir")
         result = self._call(task_vars)

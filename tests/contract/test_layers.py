@@ -54,6 +54,8 @@ DOORS = {"open", "exec", "eval", "compile", "__import__", "input", "breakpoint"}
 # Nothing here is a way to list processes, memory, load, sockets or disks: those are read.
 PROGRAMS = {
     "systemctl": "what the manager knows of a unit (state, result, restarts, the layers of its configuration) is nowhere in a file",
+    "systemd-analyze": "whether systemd would start a unit as its files are now is known to systemd only",
+    "nginx": "whether a configuration is valid is known to nginx only, before a restart that would need it to be",
     "journalctl": "the kernel's lines of an hour ago, when the ring buffer no longer holds them, are in a binary journal",
     "/usr/bin/choom": "the celery of a service's own environment, which alone speaks to its workers, and is to be killed first where memory runs out",
     "supervisorctl": "the state of a supervisor program is known to supervisord only",
@@ -67,6 +69,8 @@ PROGRAMS = {
 # Files that run a program whose path only the host knows, with the reason.
 CHOSEN_PROGRAMS = {
     MODULE_UTILS + "/_change/_engine.py": "the undo program is tried with the interpreter that it will be run with",
+    MODULE_UTILS + "/_controls/_restart_checks.py": "before a restart, gunicorn and nginx of the service's own environment say whether they would start",
+    MODULE_UTILS + "/_components/_stacks.py": "a profiler is run only where one is there already, in the service's own environment too",
     MODULE_UTILS + "/_controls/_celery_remote.py": "a worker is spoken to by the celery of its own environment",
 }
 

@@ -61,7 +61,12 @@ def log(machine: Machine, subject: Subject, limit_s: float) -> Reading:
 
 def _lines(data: bytes) -> list[str]:
     lines = data.split(b"\n")
-    return [clean(line, _LINE) for line in lines[-LINES - 1:] if line.strip()]
+    return [clean(line.replace(b"\t", b" "), _LINE) for line in lines[-LINES - 1:] if line.strip()]
+
+
+def _plain(text: str) -> list[str]:
+    """The lines of a file of the kernel."""
+    return [clean(line.replace("\t", " ")) for line in text.strip().split("\n")]
 
 
 def _tail(machine: Machine, path: str) -> bytes:
@@ -120,7 +125,7 @@ def counters(machine: Machine, subject: Subject, limit_s: float) -> Reading:
                 continue
             text = machine.text_or_none("/sys/fs/cgroup%s%s/%s" % (root, group, name), 16384)
             if text:
-                found[name] = [clean(line) for line in text.strip().split("\n")]
+                found[name] = _plain(text)
     return ok(found) if found else absent("its control group %s cannot be read" % clean(group))
 
 
@@ -137,13 +142,13 @@ def processes(machine: Machine, subject: Subject, limit_s: float) -> Reading:
         row: dict[str, t.Any] = {"pid": pid}
         for name in ("status", "io", "limits", "wchan", "stack"):
             text = machine.text_or_none("%s/%s" % (folder, name), 16384)
-            row[name] = [clean(line) for line in text.strip().split("\n")] if text else None
+            row[name] = _plain(text) if text else None
         row["threads"] = _waits(machine, folder)
         rows.append(row)
     for row in rows:
-        stuck = any(line.startswith("State:") and " D " in line.replace("\\t", " ") for line in row["status"] or [])
+        stuck = any(line.startswith("State:") and " D " in line for line in row["status"] or [])
         text = None if stuck else machine.text_or_none("/proc/%d/smaps_rollup" % row["pid"], 8192)
-        row["smaps_rollup"] = [clean(line) for line in text.strip().split("\n")] if text else None
+        row["smaps_rollup"] = _plain(text) if text else None
         words = [] if stuck else _proc.arguments(_read(machine, "/proc/%d/cmdline" % row["pid"]))
         row["command"] = clean_words([decode(word) for word in words]) if words else None
     return partial(rows, "%d more processes" % (subject["count"] - len(rows))) if subject["count"] > len(rows) else ok(rows)

@@ -113,7 +113,8 @@ def _dump(machine: Machine, profiler: str | None, pid: int, limit_s: float) -> t
         outcome = machine.run(argv, limit_s, 262144, {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}, who)
     except (OSError, KeyError, ValueError) as problem:
         return [], clean("it cannot be run (%s)" % problem)
-    lines = [clean(line, 400) for line in outcome.out.split(b"\n")[:_LINES] if line.strip()]
+    # the command line of a process stands in the evidence already, without its secrets
+    lines = [clean(line.replace(b"\t", b" "), 400) for line in outcome.out.split(b"\n")[:_LINES] if line.strip() and not line.startswith(b"Process ")]
     if outcome.timed_out:
         return lines, "it did not end within %.0f s" % limit_s
     said = decode(outcome.err).strip().split("\n")[-1]
