@@ -24,8 +24,11 @@ LIVE_AT_LEAST_S = 1800.0
 #: Jitter beside a number of requests, so that workers are not replaced all at once.
 JITTER_PCT = 10.0
 
-#: A figure that is written already is kept while it is at most this many times the computed one: two measurements are never quite alike.
-KEPT_RATIO = 1.25
+#: A figure that is written already is kept while it is at most this many times the computed one: rates of two hours are never quite alike.
+KEPT_RATIO = 2.0
+
+#: The same for memory, of which all children together must fit.
+KEPT_MEMORY_RATIO = 1.05
 
 #: A worker that is replaced after fewer requests than this spends its life on starting.
 LEAST_REQUESTS = 100
@@ -227,7 +230,7 @@ def _computed_memory(service: Row, written: Row, host: Row, services: t.Sequence
         )
     says = []
     there = _value(written, "max_memory_per_child_kib")
-    if there and there <= most * KEPT_RATIO:
+    if there and there <= most * KEPT_MEMORY_RATIO:
         says.append("%d KiB is written already: it is kept" % there)
         most = there
     return most, formula, says
