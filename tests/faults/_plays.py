@@ -1,0 +1,5 @@
+"""Not yet."""
+
+
+def part(benches, randomly, fast):
+    return []

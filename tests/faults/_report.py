@@ -1,0 +1,123 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run of faults found: figures for docs/results, a table for people, and what was missed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from _common import ROOT, run
+from _faults import KINDS, percentile
+
+RESULTS = ROOT / "docs" / "results" / "faults.json"
+
+
+def proven(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The faults whose journal proves that they hit their boundary."""
+    return [row for row in rows if row.get("hit")]
+
+
+def table(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, int]]]:
+    """mitigation: boundary: kind: how many proven faults."""
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for row in proven(rows):
+        cells = found.setdefault(row["mitigation"], {}).setdefault(row["boundary"], dict.fromkeys(KINDS, 0))
+        cells[row["kind"]] = cells.get(row["kind"], 0) + 1
+    return found
+
+
+def lateness(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """How long after its deadline an undo began, in seconds."""
+    values = [value for row in rows for value in row.get("late_s") or []]
+    done = [row["done_s"] for row in rows if row.get("done_s") is not None]
+    return {"count": len(values), "p50_s": percentile(values, 0.5), "p99_s": percentile(values, 0.99), "max_s": max(values) if values else None,
+            "restored_p99_s": percentile(done, 0.99)}
+
+
+def figures(asked: argparse.Namespace, rows: list[dict[str, Any]], finished: bool) -> dict[str, Any]:
+    cells = table(rows)
+    lowest = min((count for boundaries in cells.values() for kinds in boundaries.values() for count in kinds.values()), default=0)
+    faults = proven(rows)
+    ends: dict[str, int] = {}
+    for row in faults:
+        ends[row["ended"]] = ends.get(row["ended"], 0) + 1
+    parts: dict[str, dict[str, int]] = {}
+    for row in rows:
+        part = parts.setdefault(row["part"], {"passed": 0, "failed": 0})
+        part["failed" if row["wrong"] else "passed"] += 1
+    commit = run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], check=False).stdout.strip() or None
+    changed = bool(run(["git", "-C", str(ROOT), "status", "--porcelain", "plugins"], check=False).stdout.strip())
+    return {
+        "suite": "faults", "commit": commit, "uncommitted_changes": changed, "seed": asked.seed, "finished": finished,
+        "faults_proven": len(faults), "faults_not_proven": sum(1 for row in rows if row.get("hit") is False), "ended": ends,
+        "lowest_cell": lowest, "undo_after_deadline": lateness([row for row in rows if row["part"] != "load"]),
+        "undo_after_deadline_under_load": lateness([row for row in rows if row["part"] == "load"]),
+        "passed": sum(1 for row in rows if not row["wrong"]), "failed": sum(1 for row in rows if row["wrong"]), "parts": parts,
+        "table": cells, "misses": [row for row in rows if row["wrong"]],
+        "cases": [{"part": row["part"], "name": row["name"], "said": row.get("said", ""), "right": not row["wrong"]} for row in rows if "name" in row],
+    }
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The table as Markdown."""
+    said = ["| mitigation | boundary | " + " | ".join(KINDS) + " |", "| --- | --- |" + " ---: |" * len(KINDS)]
+    for mitigation, boundaries in found["table"].items():
+        for boundary, kinds in boundaries.items():
+            said.append("| {0} | {1} | {2} |".format(mitigation, boundary, " | ".join(str(kinds.get(kind, 0)) for kind in KINDS)))
+    return said
+
+
+def text(found: dict[str, Any]) -> str:
+    late, loaded = found["undo_after_deadline"], found["undo_after_deadline_under_load"]
+    said = [
+        "<!--", "Copyright (c) 2026, oncall.pressure maintainers",
+        "GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)",
+        "SPDX-License-Identifier: GPL-3.0-or-later", "-->", "", "# Faults", "",
+        "Written by `make faults`; the figures are those of `faults.json`. A boundary is the journal's last line when the fault was made, and a fault counts",
+        "only where the journal proves it. The faults of a cell are spread over the points that follow its line (before and after each rename, each",
+        "order to systemd, each signal).", "",
+        "| what | figure |", "| --- | --- |",
+        "| faults proven | {0} |".format(found["faults_proven"]),
+        "| hosts wholly old, wholly new, in between | {0}, {1}, {2} |".format(
+            found["ended"].get("old", 0), found["ended"].get("new", 0), found["ended"].get("between", 0)),
+        "| fewest faults in a cell | {0} |".format(found["lowest_cell"]),
+        "| undo after its deadline: p50, p99, most (of {count}) | {p50_s} s, {p99_s} s, {max_s} s |".format(**late),
+        "| the same with the load of an incident (of {count}) | {p50_s} s, {p99_s} s, {max_s} s |".format(**loaded), "",
+        "| part | passed | failed |", "| --- | ---: | ---: |",
+        *["| {0} | {1} | {2} |".format(name, part["passed"], part["failed"]) for name, part in found["parts"].items()], "", *lines(found), "",
+    ]
+    if found["misses"]:
+        said += ["## Missed", ""]
+        said += ["- {0}: {1}".format(label(row), "; ".join(row["wrong"])[:400]) for row in found["misses"]]
+        said.append("")
+    return "\n".join(said)
+
+
+def label(row: dict[str, Any]) -> str:
+    if "mitigation" in row and "kind" in row:
+        return "{0}, `{1}`, {2}".format(row["mitigation"], row["point"], row["kind"])
+    return "{0} {1}".format(row["part"], row["name"])
+
+
+def write(asked: argparse.Namespace, rows: list[dict[str, Any]], finished: bool) -> None:
+    """The figures as JSON, and beside it as a table; only a whole run replaces the committed ones."""
+    whole = finished and not asked.only and not asked.mitigations
+    path = Path(asked.json) if asked.json else RESULTS if whole else ROOT / ".cache" / "faults.json"
+    found = figures(asked, rows, finished)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    path.with_suffix(".md").write_text(text(found), encoding="utf-8")
+
+
+def say(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        if row["wrong"]:
+            print("FAIL {0}: {1}".format(label(row), "; ".join(row["wrong"])))
+    for line in lines({"table": table(rows)}):
+        print(line)
+    late = lateness(rows)
+    print("{0} faults proven; undo after its deadline p50 {p50_s} s, p99 {p99_s} s, most {max_s} s of {count}".format(len(proven(rows)), **late))

@@ -1,0 +1,101 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""tests/faults/run: faults made in real changes on scratch hosts, and what became of the hosts."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from typing import Any, Callable
+
+import _cases
+import _checks
+import _faults
+import _hosts
+import _load
+import _machines
+import _paths
+import _plays
+import _races
+import _report
+from _common import LabError, alone, say
+
+# What a full run is made of, in this order. Each gives rows with `part`, `name` and `wrong`, a list that is empty where all is well.
+PARTS: dict[str, Callable[[list[_faults.Bench], random.Random, bool], list[dict[str, Any]]]] = {
+    "matrix": _faults.matrix,
+    "load": _load.part,
+    "cases": _cases.part,
+    "paths": _paths.part,
+    "checks": _checks.part,
+    "races": _races.part,
+    "plays": _plays.part,
+    "machine": _machines.part,
+}
+FAST = ("matrix",)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="run", description=__doc__)
+    parser.add_argument("--fast", action="store_true", help="one fault per boundary and kind, nothing else; minutes")
+    parser.add_argument("--only", help="parts, joined by commas: " + ", ".join(PARTS))
+    parser.add_argument("--mitigations", help="only faults in these, joined by commas")
+    parser.add_argument("--hosts", type=int, default=4, help="how many scratch hosts work side by side")
+    parser.add_argument("--seed", type=int, help="draw everything as that run did")
+    parser.add_argument("--json", help="write the figures there instead of docs/results/faults.json")
+    parser.add_argument("--keep", action="store_true", help="leave the hosts running")
+    return parser.parse_args()
+
+
+def run_parts(asked: argparse.Namespace, benches: list[_faults.Bench], randomly: random.Random) -> list[dict[str, Any]]:
+    wanted = asked.only.split(",") if asked.only else FAST if asked.fast else list(PARTS)
+    rows: list[dict[str, Any]] = []
+    for name in wanted:
+        started = time.monotonic()
+        say("part {0}".format(name))
+        try:
+            found = PARTS[name](benches, randomly, asked.fast)
+        except LabError as problem:
+            found = [{"part": name, "name": "the part itself", "wrong": [str(problem)]}]
+        rows += [dict(row, part=name) for row in found]
+        bad = sum(1 for row in found if row["wrong"])
+        say("part {0}: {1} right, {2} wrong, {3:.0f} s".format(name, len(found) - bad, bad, time.monotonic() - started))
+        if not asked.fast:
+            _report.write(asked, rows, finished=False)
+    return rows
+
+
+def main() -> int:
+    """Exit status: 0 all right, 1 something wrong, 2 the hosts cannot be had."""
+    asked = parse()
+    if asked.only and set(asked.only.split(",")) - set(PARTS):
+        say("no such part: {0} (there are {1})".format(asked.only, ", ".join(PARTS)))
+        return 2
+    asked.seed = random.SystemRandom().randrange(10 ** 6) if asked.seed is None else asked.seed
+    randomly = random.Random(asked.seed)
+    _faults.ONLY = asked.mitigations.split(",") if asked.mitigations else None
+    hosts: list[Any] = []
+    with alone("faults"):
+        try:
+            hosts = _hosts.up(asked.hosts)
+            benches = _faults.benches_for(hosts)
+            rows = run_parts(asked, benches, randomly)
+        except LabError as problem:
+            say(str(problem))
+            return 2
+        finally:
+            if not asked.keep:
+                _hosts.down(hosts)
+    if not asked.fast:
+        _report.write(asked, rows, finished=True)
+    _report.say(rows)
+    print("seed {0}".format(asked.seed))
+    failed = sum(1 for row in rows if row["wrong"])
+    print("{0} passed, {1} failed".format(len(rows) - failed, failed))
+    return 1 if failed or not rows else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
