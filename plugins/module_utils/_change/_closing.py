@@ -15,7 +15,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._change import _ar
 from ansible_collections.oncall.pressure.plugins.module_utils._change._engine import clean_result
 from ansible_collections.oncall.pressure.plugins.module_utils._change._journal import Entry, Journal
 from ansible_collections.oncall.pressure.plugins.module_utils._change._listing import describe, what
-from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Conflict, Failed, Hands, Refused
+from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Conflict, Failed, Hands, Refused, acts_now
 from ansible_collections.oncall.pressure.plugins.module_utils._change._registry import KINDS
 from ansible_collections.oncall.pressure.plugins.module_utils._host._files import Files, Untrusted
 from ansible_collections.oncall.pressure.plugins.module_utils._host._interrupts import shielded
@@ -48,6 +48,8 @@ def chosen(machine: Machine, incident: str, entry: str) -> list[Entry]:
     return _undo.open_entries(found)
 
 
+_CHOICE = " (say force to undo it all the same, or confirm this entry by name to leave it as it is)"
+
 #: When the host finishes an undo of ours that was broken off, in seconds.
 _FINISH_S = 30.0
 
@@ -60,6 +62,8 @@ def confirm(machine: Machine, incident: str, entry: str, probe: Probe, undo_othe
     try:
         found = chosen(machine, incident, entry)
         waiting = [one for one in found if one.state in _WAITS]
+        if entry and found and found[0].conflict:
+            return clean_result(_leave(machine, found[0], check_mode, owner))
         if not waiting:
             return clean_result(_nothing_waits(machine, incident, entry))
         if check_mode:
@@ -112,6 +116,19 @@ def _close(hands: Hands, waiting: t.Sequence[Entry], answer: str | None, undo_ot
     return result
 
 
+def _leave(machine: Machine, entry: Entry, check_mode: bool, owner: str) -> dict[str, t.Any]:
+    """A person looked at what somebody else changed since, and says that it stays as it is now: nothing is touched. Raises Refused, OSError, Untrusted."""
+    if not check_mode:
+        lease = _lock(machine, owner)
+        try:
+            hands = Hands(machine, Files(), entry.folder)
+            Journal(machine, hands.files, entry.folder).write("undone", why="left as it is", by=owner or None)
+            _arming.disarm(hands)
+        finally:
+            lease.release(0.0)
+    return {"changed": True, "entries": [describe(machine, _journal.read(machine, entry.folder) or entry)]}
+
+
 def _nothing_waits(machine: Machine, incident: str, entry: str) -> dict[str, t.Any]:
     """Nothing to confirm: well, unless what was meant was undone by the host in the meantime."""
     meant = [one for one in _journal.entries(machine, incident or entry.split("/")[0] or None) if not entry or one.id == entry]
@@ -143,7 +160,11 @@ def _lock(machine: Machine, owner: str) -> _lease.Lease:
 
 def _earned(machine: Machine, waiting: t.Sequence[Entry], probe: Probe) -> str | None:
     """Watch and ask; null where all is well, else what is not."""
-    services = sorted({str(one.head.get("service")) for one in waiting})
+    telling = [one for one in waiting if any(acts_now(operation) for operation, dummy in one.operations)]
+    if not telling:
+        # what counts at the next start only has not done anything yet, for better or worse
+        return None
+    services = sorted({str(one.head.get("service")) for one in telling})
     before = {service: _health.look(machine, service) for service in services}
     machine.sleep(probe.settle_s)
     good, asked, said = 0, 0, ""
@@ -211,27 +232,34 @@ def take_back(machine: Machine, incident: str, entry: str, force: bool, check_mo
     rows: list[dict[str, t.Any]] = []
     problems: list[str] = []
     done: list[str] = []
-    changed = False
+    changed = critical = False
     try:
         lease.try_to_say("undoing", 900.0)
         # once more, now that nobody else ends or begins anything
         for one in chosen(machine, incident, entry):
             here = Hands(machine, Files(), one.folder)
+            upon = [] if force else _undo.upon(here, one)
+            if upon:
+                # nothing is tried that must fail: it stays what it is
+                problems.append("%s of %s is not undone: %s" % (one.id, clean(str(one.head.get("service")), 200), "; ".join(upon)))
+                rows.append(describe(machine, one))
+                continue
             with shielded():
                 _arm_again(here, one)
                 outcome = _undo.undo(here, one, "operator", force, by=owner or None)
             done += outcome.said
             changed = changed or bool(outcome.done or outcome.said)
             if not outcome.done:
+                critical = True
                 problems.append("%s of %s is not undone: %s%s; by hand, as root: %s" % (
                     one.id, clean(str(one.head.get("service")), 200), "; ".join(outcome.problems),
-                    " (say force to undo it all the same)" if outcome.conflict else "", outcome.command))
+                    _CHOICE if outcome.conflict else "", outcome.command))
             rows.append(describe(machine, _journal.read(machine, one.folder) or one))
     finally:
         lease.release(0.0)
     result: dict[str, t.Any] = {"changed": changed, "entries": rows, "said": done}
     if problems:
-        result.update(failed=True, critical=True, msg="CRITICAL: " + "; ".join(problems))
+        result.update(failed=True, critical=critical, msg=("CRITICAL: " if critical else "") + "; ".join(problems))
     return clean_result(result)
 
 

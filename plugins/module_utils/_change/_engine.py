@@ -16,7 +16,7 @@ import typing as t
 from ansible_collections.oncall.pressure.plugins.module_utils._change import _arming, _bundle, _file, _health, _journal, _lease, _limits, _program, _undo
 from ansible_collections.oncall.pressure.plugins.module_utils._change._arguments import Settings
 from ansible_collections.oncall.pressure.plugins.module_utils._change._journal import Journal
-from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Conflict, Failed, Hands, Operation, Refused, State
+from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Conflict, Failed, Hands, Operation, Refused, State, acts_now
 from ansible_collections.oncall.pressure.plugins.module_utils._change._listing import READ_ONLY
 from ansible_collections.oncall.pressure.plugins.module_utils._change._registry import KINDS
 from ansible_collections.oncall.pressure.plugins.module_utils._host._files import Files, Untrusted
@@ -236,7 +236,9 @@ def _apply(hands: Hands, plan: Plan, steps: t.Sequence[_Step]) -> str | None:
     """Do every operation and read back what it did; null where all is as it should be, else what is not."""
     journal = Journal(hands.machine, hands.files, hands.folder)
     before = _health.look(hands.machine, plan.service)
+    # what stops the service, and what counts at its next start only, is not measured by whether it runs
     stops = any(step.operation.get("unit") == plan.service and step.operation.get("verb") == "stop" for step in steps)
+    watched = before["active"] and not stops and any(acts_now(step.operation) for step in steps)
     try:
         for place, step in enumerate(steps):
             journal.write("applying", operation=place)
@@ -245,7 +247,7 @@ def _apply(hands: Hands, plan: Plan, steps: t.Sequence[_Step]) -> str | None:
         if not hands.machine.root:
             hands.machine.sleep(plan.settle_s)
         problem = _not_reached(hands, steps)
-        if problem is None and before["active"] and not stops and _health.look(hands.machine, plan.service)["active"] is False:
+        if problem is None and watched and _health.look(hands.machine, plan.service)["active"] is False:
             problem = "%s is no longer active" % plan.service
         if problem is None:
             problem = "; ".join(said for check in plan.checks for said in check()) or None

@@ -79,5 +79,10 @@ class Kind(t.NamedTuple):
     undo: t.Callable[[Hands, Operation, State, bool], str]
 
 
+def acts_now(operation: Operation) -> bool:
+    """Whether an operation changes what runs: a file that nobody is told to read counts at the next start only."""
+    return operation.get("kind") != "file" or any(str(step).startswith("reload:") for step in operation.get("then") or [])
+
+
 def nothing_to_save(hands: Hands, operation: Operation, before: State) -> None:
     """For kinds whose state before is all that undoing needs."""
