@@ -68,7 +68,7 @@ def apply(hands: Hands, operation: Operation, before: State) -> None:
     machine, pid, name = hands.machine, operation["pid"], clean(operation["service"], 200)
     target = max(1, int(operation["workers"]))
     to = _celery_remote.remote(machine, operation["service"], pid, operation["start_ticks"])
-    if _celery_remote.check_node(machine, to, pid).get("autoscaler"):
+    if _celery_remote.check_node(machine, to).get("autoscaler"):
         raise Refused("%s runs with autoscale, which refuses any other change of its pool" % name)
     count = _counter(machine, pid)
     end = machine.monotonic() + _ALL_S
@@ -145,7 +145,7 @@ def undo(hands: Hands, operation: Operation, before: State, force: bool) -> str:
 def _grow(hands: Hands, to: _celery_remote.Remote, pid: int, workers: int) -> None:
     """One child, seen there, then the next. Raises Failed, Refused."""
     machine, count = hands.machine, _counter(hands.machine, pid)
-    _celery_remote.check_node(machine, to, pid)
+    _celery_remote.check_node(machine, to)
     now, orders = count(), 2 * (workers - count())
     while now < workers:
         if orders <= 0:

@@ -28,8 +28,9 @@ _SPARE_BYTES = 32 * 1024 * 1024
 #: The least address space that it is allowed, in bytes: most of it is never touched.
 _SPACE_BYTES = 1024 * 1024 * 1024
 
-#: How long a worker may take to answer, and the whole program, in seconds.
+#: How long a worker may take to answer; how long all of them are listened to, at first and on a host that is slow; and the whole program, in seconds.
 _ANSWER_S = 5
+_EVERYBODY_S = (2, 8)
 _PROGRAM_S = 45.0
 
 _GLOBAL = ("-A", "--app", "-b", "--broker", "--result-backend", "--loader", "--config")
@@ -41,6 +42,7 @@ class Remote(t.NamedTuple):
     """How to reach one worker. Not to be written down: it holds the service's environment."""
 
     service: str
+    pid: int
     node: str
     command: list[str]
     environment: dict[str, str]
@@ -141,7 +143,7 @@ def remote(machine: Machine, service: str, pid: int, start_ticks: int) -> Remote
         raise Refused("%s: the environment of its main process cannot be read (%s)" % (name, problem.strerror)) from problem
     # what we ask leaves nothing behind, and speaks a language that we read
     variables.update(PYTHONDONTWRITEBYTECODE="1", LC_ALL="C.UTF-8")
-    return Remote(service, node, read.program, variables, who, max(NEED_BYTES, found.rss_kib * 1024 + _SPARE_BYTES))
+    return Remote(service, pid, node, read.program, variables, who, max(NEED_BYTES, found.rss_kib * 1024 + _SPARE_BYTES))
 
 
 def _who(machine: Machine, pid: int, memory_bytes: int) -> As:
@@ -152,30 +154,36 @@ def _who(machine: Machine, pid: int, memory_bytes: int) -> As:
     )
 
 
-def check_node(machine: Machine, to: Remote, pid: int) -> dict[str, t.Any]:
+def check_node(machine: Machine, to: Remote) -> dict[str, t.Any]:
     """Exactly one worker of this name, and it is ours: what it says of itself. Raises Refused.
 
     An answer to one name ends the asking, so a second worker of the same name shows only when all are asked.
     """
     name = clean(to.service, 200)
-    document, errors = _ask(machine, to, ["inspect", "--json", "--timeout", "2", "ping"])
-    answers = document if isinstance(document, dict) else {}
+    answers, errors = {}, ""
+    for wait_s in _EVERYBODY_S:
+        document, errors = _ask(machine, to, ["inspect", "--json", "--timeout", str(wait_s), "ping"])
+        answers = document if isinstance(document, dict) else {}
+        if to.node in answers:
+            break
     if to.node not in answers:
         raise Refused("%s: the worker %s does not answer (remote control is off, or the broker is not reached)" % (name, clean(to.node, 200)))
     if "multiple replies" in errors or "DuplicateNodename" in errors:
         raise Refused("%s: several workers have one name, so what is told to %s would be done by all of them" % (name, clean(to.node, 200)))
-    said = stats(machine, to)
-    if said.get("pid") != pid:
-        raise Refused("%s: the worker called %s is another process, perhaps on another host" % (name, clean(to.node, 200)))
-    return said
+    return stats(machine, to)
 
 
 def stats(machine: Machine, to: Remote) -> dict[str, t.Any]:
-    """What a worker says of itself. Raises Refused where it says nothing."""
+    """What a worker says of itself. Raises Refused where it says nothing, or is another process.
+
+    With some brokers workers of one name take turns at what is told to it, so that one of them shows only in a later answer.
+    """
     document, dummy = _ask(machine, to, ["inspect", "--json", "--timeout", str(_ANSWER_S), "--destination", to.node, "stats"])
     said = document.get(to.node) if isinstance(document, dict) else None
     if not isinstance(said, dict):
         raise Refused("%s: the worker %s does not say what it is" % (clean(to.service, 200), clean(to.node, 200)))
+    if said.get("pid") != to.pid:
+        raise Refused("%s: the worker called %s is another process, perhaps on another host" % (clean(to.service, 200), clean(to.node, 200)))
     return said
 
 

@@ -21,6 +21,7 @@ import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Failed, Hands, Kind, Operation, Refused, Shown, State, nothing_to_save
 from ansible_collections.oncall.pressure.plugins.module_utils._controls import _celery_remote, _processes, _worker_count
+from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
 
 _GONE_S = 60.0
@@ -40,12 +41,12 @@ def look(hands: Hands, operation: Operation) -> State:
             raise Refused("%s does not replace a worker that ends (uvicorn before 0.30, or it is no master); restart it" % name) from problem
     elif operation["component"] != "celery":
         raise Refused("%s: %s has no long-lived workers that it replaces" % (name, clean(operation["component"], 50)))
-    alive = operation["worker_pid"] in _processes.workers(machine, operation["component"], pid) and _worker(hands, operation) is not None
+    alive = operation["worker_pid"] in _processes.workers(machine, operation["component"], pid) and _worker(machine, operation) is not None
     return {"master": True, "worker": alive, "workers": _processes.settled(machine, lambda: len(_processes.workers(machine, operation["component"], pid)))}
 
 
-def _worker(hands: Hands, operation: Operation) -> _processes.Status | None:
-    return _processes.the_same(hands.machine, operation["worker_pid"], operation["worker_start_ticks"])
+def _worker(machine: Machine, operation: Operation) -> _processes.Status | None:
+    return _processes.the_same(machine, operation["worker_pid"], operation["worker_start_ticks"])
 
 
 def show(hands: Hands, operation: Operation, before: State) -> Shown:
@@ -62,12 +63,12 @@ def apply(hands: Hands, operation: Operation, before: State) -> None:
     """One signal; then its end and its replacement are waited for."""
     machine, name = hands.machine, clean(operation["service"], 200)
     if operation["component"] == "celery":
-        _await_idle(hands, operation)
+        check_idle(machine, operation)
     elif _processes.the_same(machine, operation["pid"], operation["start_ticks"]) is None:
         raise Failed("%s: its main process has gone" % name)
     if not hands.files.signal(operation["worker_pid"], operation["worker_start_ticks"], signal.SIGTERM):
         return
-    if not _processes.wait_for(machine, lambda: _worker(hands, operation) is None, _GONE_S):
+    if not _processes.wait_for(machine, lambda: _worker(machine, operation) is None, _GONE_S):
         raise Failed("%s: its largest worker still finishes what it does after %d s; it ends then, and is replaced" % (name, _GONE_S))
 
     def count() -> int:
@@ -78,19 +79,19 @@ def apply(hands: Hands, operation: Operation, before: State) -> None:
     _processes.settled(machine, count)
 
 
-def _await_idle(hands: Hands, operation: Operation) -> None:
-    """Return at a moment when the child has nothing to do. Raises Refused where there is none."""
-    machine, name = hands.machine, clean(operation["service"], 200)
+def check_idle(machine: Machine, operation: Operation) -> None:
+    """Return at a moment when a celery child has nothing to do. Raises Refused where there is none."""
+    name = clean(operation["service"], 200)
     to = _celery_remote.remote(machine, operation["service"], operation["pid"], operation["start_ticks"])
-    _celery_remote.check_node(machine, to, operation["pid"])
+    _celery_remote.check_node(machine, to)
     for dummy in range(_TRIES):
-        before = _worker(hands, operation)
+        before = _worker(machine, operation)
         if before is None:
             return
         if _processes.has(before.ignored, signal.SIGTERM):
             raise Refused("%s: its processes ignore SIGTERM" % name)
         busy = operation["worker_pid"] in _celery_remote.active_pids(machine, to)
-        now = _worker(hands, operation)
+        now = _worker(machine, operation)
         if now is None or (not busy and now.switches == before.switches):
             return
         machine.sleep(0.5)

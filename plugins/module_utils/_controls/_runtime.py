@@ -68,6 +68,8 @@ def retire_plan(machine: Machine, service: t.Mapping[str, t.Any]) -> list[Operat
         raise Refused("%s has no workers that its main process would replace" % _name(service))
     operation.update(kind="retire_worker", worker_pid=rows[0]["pid"], worker_start_ticks=found.start_ticks)
     _retire_worker.look(Hands(machine, Files(), ""), operation)
+    if operation["component"] == "celery":
+        _retire_worker.check_idle(machine, operation)
     return [operation]
 
 
@@ -106,7 +108,7 @@ def _check_pool(service: t.Mapping[str, t.Any]) -> None:
 def _check_idle(machine: Machine, operation: Operation, wanted: int) -> None:
     """Raises Refused where the worker cannot be asked, or is too busy for celery to end ``wanted`` of its children."""
     to = _celery_remote.remote(machine, operation["service"], operation["pid"], operation["start_ticks"])
-    if _celery_remote.check_node(machine, to, operation["pid"]).get("autoscaler"):
+    if _celery_remote.check_node(machine, to).get("autoscaler"):
         raise Refused("%s runs with autoscale, which refuses any other change of its pool; lower the range and restart it" % clean(operation["service"], 200))
     most = 0
     for number in range(_SAMPLES):
