@@ -21,6 +21,8 @@ options:
   state:
     description:
       - V(confirmed) watches and asks, and confirms every change that is verified and waits for it.
+      - V(confirmed) with the O(entry) of a change whose undoing was refused because somebody else changed the same since leaves everything as it is now,
+        and that change is over.
       - V(undone) undoes everything that is not over, also what was confirmed.
     type: str
     choices:

@@ -63,7 +63,7 @@ def undo(hands: Hands, entry: Entry, why: str, force: bool = False, final: str =
             # whatever it is, the operations before it are put back all the same, and a person is told
             problems.append(clean("%s: %s" % (operation.get("kind"), str(problem) or type(problem).__name__), 400))
     if conflict:
-        problems += _upon(hands, entry)
+        problems += upon(hands, entry)
     by_hand = command(entry, conflict)
     if problems:
         journal.try_to_write("undo_failed", why=why, by=by, problems=problems, command=by_hand, conflict=conflict)
@@ -74,7 +74,7 @@ def undo(hands: Hands, entry: Entry, why: str, force: bool = False, final: str =
     return Undone(True, said, [], False, by_hand)
 
 
-def _upon(hands: Hands, entry: Entry) -> list[str]:
+def upon(hands: Hands, entry: Entry) -> list[str]:
     """Our own later changes of the same things, which must be undone first."""
     try:
         return ["change %s by %s was made upon it: undo that first" % (other.id, clean(str(other.head.get("owner")), 100))
