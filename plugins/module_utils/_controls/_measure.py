@@ -88,6 +88,8 @@ def find(services: t.Sequence[dict[str, t.Any]], name: str) -> dict[str, t.Any]:
     listed = ", ".join(there[:10]) or "none that runs gunicorn, uvicorn, celery or rq"
     if matching:
         raise Refused("more than one service is called %s: say which by its id (%s)" % (name, listed))
+    if not name:
+        raise Refused("say which service (pressure_service); there is: %s" % listed)
     raise Refused("no service %s is known on this host; there is: %s" % (name, listed))
 
 

@@ -69,7 +69,7 @@ def test_a_master_that_is_gone_is_not_told_and_a_restart_is_proposed(tmp_path: t
     now = _concurrency._now(machine(tmp_path), found, target, [])
     assert now.operations == [] and "does not run" in str(now.refused)
     proposals = _concurrency._proposals(found, Wish("shop.service"), target, now, _concurrency._Part([], []))
-    assert proposals[0].startswith("it still runs 5; a restart brings it to 3") and "-l HOST" in proposals[0]
+    assert proposals[0].startswith("it still runs 5, and 3 after a restart") and "-l HOST" in proposals[0]
 
 
 def test_as_few_as_wanted_are_told_nothing(tmp_path: t.Any) -> None:

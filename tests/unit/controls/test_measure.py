@@ -38,7 +38,7 @@ def test_a_name_that_two_have_is_refused_with_their_ids() -> None:
 def test_a_name_that_none_has_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(Refused, match="no service wep.service.*web.service"):
         _measure.find(ROWS, "wep.service")
-    with pytest.raises(Refused, match="none that runs gunicorn"):
+    with pytest.raises(Refused, match="say which service.*none that runs gunicorn"):
         _measure.find([row("db.service", "postgres")], "")
 
 
