@@ -153,18 +153,28 @@ def count_workers(hands: Hands, operation: Operation) -> int:
 
 
 def _last_words(hands: Hands, unit: str) -> str:
-    """How a unit ended, by systemd, and the last line that it said."""
-    said = []
+    """How a unit ended, by systemd, and the last line that it said itself. Its properties are those of its next life already, where it has one."""
     try:
-        now = _systemctl.show(hands.machine, unit, _STATE)
-        said.append("result %s, status %s" % (clean(now["Result"], 50), clean(now["ExecMainStatus"], 20)))
-        outcome = hands.machine.run(["journalctl", "--no-pager", "-q", "-o", "cat", "-n", "4", "_SYSTEMD_UNIT=" + unit], 5.0)
-        lines = [line.strip() for line in decode(outcome.out[-8192:]).split("\n") if line.strip()]
-        if lines:
-            said.append("it said: %s" % clean(lines[-1], 200))
-    except (Failed, OSError):
-        pass
-    return "; ".join(said) or "nothing is known of its end"
+        outcome = hands.machine.run(["journalctl", "--no-pager", "-q", "-o", "short", "-n", "20", "-u", unit], 5.0)
+    except OSError:
+        return "nothing is known of its end"
+    return last_words(decode(outcome.out[-16384:]))
+
+
+def last_words(text: str) -> str:
+    """Read the end of a unit's journal."""
+    ended = said = ""
+    for line in text.split("\n"):
+        source, separator, words = line.partition("]: ")
+        if not separator:
+            continue
+        if not source.endswith(" systemd[1"):
+            said = words.strip() or said
+        elif "Main process exited" in words or "Failed with result" in words:
+            ended = words.rpartition(".service: ")[2].strip() if "Main process exited" in words or not ended else ended
+    told = [clean(ended, 120)] if ended else []
+    told += ["it said: %s" % clean(said, 200)] if said else []
+    return "; ".join(told) or "nothing is known of its end"
 
 
 def _restart_program(hands: Hands, operation: Operation, before: State) -> None:
@@ -237,7 +247,12 @@ def undo(hands: Hands, operation: Operation, before: State, force: bool) -> str:
         _systemctl.call(hands.machine, ["start", "--", unit], _JOB_S)
     if before["SubState"].startswith("auto-restart"):
         return "%s: started" % name
-    _watch_unit(hands, operation)
+    try:
+        _watch_unit(hands, operation)
+    except Failed:
+        # the life that ended may have been begun before its cause was mended
+        _systemctl.call(hands.machine, ["start", "--", unit], _JOB_S)
+        _watch_unit(hands, operation)
     return "%s: %s" % (name, "running" if runs else "started again")
 
 
