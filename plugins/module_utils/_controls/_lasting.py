@@ -101,7 +101,8 @@ def _unit(machine: Machine, unit: Unit, settings: t.Mapping[str, int], version: 
         through = _through_variable(machine, unit, launch.command, wanted)
         if through is None:
             raise Refused("%s:%d: %s" % (clean(entry.path, 300), entry.line, clean(text.reason, 600)))
-        return Lasting(through, " and ".join(str(operation["path"]) for operation in through), _layers(rows, wanted), wanted)
+        where = " and ".join(str(operation["path"]) for operation in through) or "the environment of %s" % unit.name
+        return Lasting(through, where, _layers(rows, wanted) if through else ["it says so already"], wanted)
     if text == "ExecStart=" + entry.value:
         return Lasting([], "%s:%d" % (entry.path, entry.line), ["it says so already"], wanted)
     values = [other.value for other in entries]

@@ -56,10 +56,9 @@ def plan(machine: Machine, unit: Unit, settings: t.Mapping[str, int | str]) -> t
         else:
             values[variable] = str(value)
     values.update(_by_program(script, unit, left))
-    there = unit.known()
-    if all(there.get(name) == value for name, value in values.items()):
-        return [], "the environment of %s" % unit.name, ["it says so already: %s" % ", ".join(sorted(values))]
     operations = _lasting_unit.set_variables(machine, unit, values)
+    if not operations:
+        return [], "the environment of %s" % unit.name, ["it says so already: %s" % ", ".join(sorted(values))]
     where = " and ".join("%s (%s)" % (operation["path"], ", ".join(sorted(values))) for operation in operations)
     return operations, where, ["%s starts it in line %d: %s" % (script.path, script.line, script.shown())]
 

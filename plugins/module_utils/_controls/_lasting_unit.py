@@ -165,6 +165,8 @@ def set_variables(machine: Machine, unit: Unit, values: t.Mapping[str, str]) -> 
     ours: dict[str, str] = {}
     for name, value in values.items():
         there = unit.variables.get(name)
+        if there is not None and there.value == value:
+            continue
         if there is None or there.origin.layer != "environment_file" or there.origin.where is None:
             ours[name] = value
             continue

@@ -240,6 +240,8 @@ def test_celery_multi_takes_its_options_from_its_variable(host: Host) -> None:
     found = host.plan(workers=2).operations
     assert [operation["path"] for operation in found] == ["/etc/conf.d/celery"]
     assert found[0]["content"].endswith('CELERYD_OPTS="--time-limit=300 --concurrency=2"\n')
+    host.file("/etc/conf.d/celery", found[0]["content"])
+    assert not host.plan(workers=2).operations
 
 
 # supervisor
