@@ -31,7 +31,9 @@ def write(report_dir: str, host: str, document: t.Mapping[str, t.Any]) -> dict[s
     """
     cleaned = t.cast("dict[str, t.Any]", clean_tree(document))
     place = folder(report_dir, host)
-    os.makedirs(place, mode=0o700, exist_ok=True)
+    for here in (report_dir, os.path.dirname(place), place):
+        # only the last folder of a path is made with the mode
+        os.makedirs(here, mode=0o700, exist_ok=True)
     snapshot = cleaned.pop("snapshot", None)
     if isinstance(snapshot, dict):
         os.makedirs(os.path.join(report_dir, "snapshots"), mode=0o700, exist_ok=True)
