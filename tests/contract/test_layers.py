@@ -71,6 +71,8 @@ CHOSEN_PROGRAMS = {
     MODULE_UTILS + "/_change/_engine.py": "the undo program is tried with the interpreter that it will be run with",
     MODULE_UTILS + "/_controls/_restart_checks.py": "before a restart, gunicorn and nginx of the service's own environment say whether they would start",
     MODULE_UTILS + "/_components/_stacks.py": "a profiler is run only where one is there already, in the service's own environment too",
+    MODULE_UTILS + "/_controls/_nginx_config_file.py": "a configuration is tested by the very nginx that will load it",
+    MODULE_UTILS + "/_controls/_nginx_limit_config.py": "the version of the very nginx that runs decides what it understands",
     MODULE_UTILS + "/_controls/_celery_remote.py": "a worker is spoken to by the celery of its own environment",
 }
 
@@ -178,7 +180,7 @@ def test_target_side_does_not_know_the_controller(path: str) -> None:
 
 @pytest.mark.parametrize("path", CONTROLLER_FILES)
 def test_controller_side_is_not_ansible(path: str) -> None:
-    assert not _foreign(path, {"yaml", "jmespath"}), "only plugins/action knows Ansible"
+    assert not _foreign(path, {"yaml", "jmespath", "netaddr"}), "only plugins/action knows Ansible"
     assert not {name for name in sources.imports(path) if name in ("ansible", "ansible.module_utils")}
 
 

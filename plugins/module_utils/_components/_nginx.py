@@ -107,6 +107,26 @@ def measure(machine: Machine, options: Options, bytes_limit: int, seconds_limit:
     return _reading(data, found)
 
 
+def read_into(machine: Machine, master: Master, tally: Tally, window_s: float, bytes_limit: int, seconds_limit: float) -> tuple[float | None, list[str]]:
+    """Add the last ``window_s`` seconds of one master's logs to a tally of the caller's.
+
+    Gives how many of these seconds were read (null: no log told any), and what was not read as it should be, one line each.
+    """
+    found = _Found([], [], [], [], [])
+    _configured(machine, master, found)
+    now = machine.now()
+    deadline = machine.uptime_s() + seconds_limit
+    budget = _access_log.Budget(bytes_limit, lambda: machine.uptime_s() > deadline)
+    window = _access_log.Window(now - window_s, now - window_s, now)
+    read = [_read_source(machine, source, window, budget, tally, found.rows) for source in found.sources]
+    coverages = [coverage for coverage in read if coverage is not None]
+    problems = found.problems + ["%s: %s" % (row["path"], row["reason"]) for row in found.rows if row["status"] != "ok" and row["path"] != "off"]
+    if not coverages:
+        return None, problems
+    cut = [coverage.seconds for coverage in coverages if coverage.cut]
+    return min(min(cut) if cut else max(coverage.seconds for coverage in coverages), window_s), problems
+
+
 # finding the logs
 
 

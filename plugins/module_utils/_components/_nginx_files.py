@@ -126,6 +126,13 @@ class View:
             found = matching[:_GLOB_LIMIT]
         return [path for path in found if self._machine.exists(self.real(path))]
 
+    def folder(self, path: str) -> bool:
+        """Whether there is a folder at a path."""
+        try:
+            return stat.S_ISDIR(self._machine.stat(self.real(path)).st_mode)
+        except OSError:
+            return False
+
     def log_path(self, written: str) -> str | None:
         """The absolute path of a log; "" asks for the one nginx writes without being told. Null where it is not found.
 
