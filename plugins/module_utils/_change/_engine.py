@@ -123,7 +123,8 @@ def _prediction(hands: Hands, steps: t.Sequence[_Step], diff: bool) -> dict[str,
 
 def _guard(machine: Machine, settings: Settings, plan: Plan, incident: str) -> None:
     """Everything on this host that speaks against a change. Raises Refused."""
-    if machine.exists(READ_ONLY):
+    # a link that leads nowhere counts, too: whoever put it there meant it
+    if Files(machine.root).exists(READ_ONLY):
         raise Refused("this host is set to read-only (%s)" % READ_ONLY)
     if machine.euid() != 0:
         raise Refused("a change needs root: use become")

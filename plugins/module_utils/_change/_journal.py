@@ -99,6 +99,7 @@ class Entry:
             self.expires_epoch_s = line["expires_epoch_s"]
         if line.get("why"):
             self.why = str(line["why"])
+        if state in ("confirmed", "undoing", "undo_failed") + ENDED:
             self.by = line.get("by")
         self.conflict = bool(line.get("conflict"))
 

@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._change import _journal, _lease
 from ansible_collections.oncall.pressure.plugins.module_utils._change._journal import Entry
+from ansible_collections.oncall.pressure.plugins.module_utils._host._files import Files
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean_tree
 
@@ -48,5 +49,5 @@ def listing(machine: Machine) -> dict[str, t.Any]:
     """What was changed on this host, oldest first, and who has it now. Raises PermissionError."""
     return t.cast("dict[str, t.Any]", clean_tree({
         "entries": [describe(machine, entry) for entry in _journal.entries(machine)], "lease": _lease.holder(machine),
-        "read_only": machine.exists(READ_ONLY),
+        "read_only": Files(machine.root).exists(READ_ONLY),
     }))

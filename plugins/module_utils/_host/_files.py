@@ -225,9 +225,12 @@ class Files:
                 os.mkdir(place.name, mode, dir_fd=place.folder)
                 os.chmod(place.name, mode, dir_fd=place.folder)
                 os.fsync(place.folder)
+                made.append(here)
+            except FileExistsError:
+                # another run of ours was first; what it is is looked at below
+                pass
             finally:
                 os.close(place.folder)
-            made.append(here)
         # also one that was there before must be one to trust
         os.close(self._place(path + "/.").folder)
         return made

@@ -74,8 +74,8 @@ def test_the_first_line_torn_is_no_change(tmp_path: pathlib.Path) -> None:
     assert _journal.entries(host.machine) == []
 
 
-@pytest.mark.parametrize("line", [b"[]", b"7", b'"state"', b"null", b'{"no": 1}', b'{"state": "applying"}', b'{"state": "armed", "deadline_s": 1}', b"\xff\xfe\x00",
-                                  b'{"state": "saved", "epoch_s": "never"}', b"{" * 5000])
+@pytest.mark.parametrize("line", [b"[]", b"7", b'"state"', b"null", b'{"no": 1}', b'{"state": "applying"}', b'{"state": "armed", "deadline_s": 1}',
+                                  b"\xff\xfe\x00", b'{"state": "saved", "epoch_s": "never"}', b"{" * 5000])
 def test_a_line_that_is_not_ours_is_passed_over(tmp_path: pathlib.Path, line: bytes) -> None:
     host = Host(tmp_path)
     entry = host.entry("inc", ["saved", "armed"])
