@@ -138,7 +138,8 @@ class Entry:
 
         After a boot what is not confirmed is due at once, and what has a lifetime counts on by the wall clock, never beyond what it had.
         """
-        if self.state in ENDED:
+        if self.state in ENDED or self.conflict:
+            # what somebody else changed since is left to a person
             return None
         if self.deadline_s is None:
             # a run that ended before it could say that it was armed: there is nothing to wait for
