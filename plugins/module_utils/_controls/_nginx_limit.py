@@ -238,6 +238,8 @@ def _check(
         notes["proof"].extend(one.says for one in seen)
         if not any(one.proven for one in seen):
             return ["nginx loaded the limit, and it is not seen at work: %s" % "; ".join(one.says for one in seen[:3])]
+        # what was refused until now is not of the time that is watched
+        marks.refused(_nginx_limit_text.zone(limit))
         machine.sleep(wish.watch_s)
         refused = marks.refused(_nginx_limit_text.zone(limit))
         asking = _nginx_limit_traffic.measure(machine, what.master, asked.path, asked.keep, max(wish.watch_s, 1.0))
@@ -257,9 +259,9 @@ def _told(report: t.Mapping[str, t.Any], dry_run: bool) -> list[str]:
     verb = "would have been refused" if dry_run else "were refused"
     if report["refused"] is None:
         return ["whom it refuses is not known: no log of errors says it"]
-    asked = " of %d that were meant" % report["asked"] if report["asked"] is not None else ""
+    asked = " of about %d that were meant" % report["asked"] if report["asked"] is not None else ""
     lines = ["%d requests%s %s in %g s" % (report["refused"], asked, verb, report["watched_s"])]
-    lines += ["  %s: %d" % (row["client"], row["refused"]) + (" of %d" % row["asked"] if row["asked"] is not None else "") for row in report["clients"][:8]]
+    lines += ["  %s: %d" % (row["client"], row["refused"]) + (" of about %d" % row["asked"] if row["asked"] is not None else "") for row in report["clients"][:8]]
     return lines
 
 

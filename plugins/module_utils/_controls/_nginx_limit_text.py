@@ -138,7 +138,7 @@ class Limit(t.NamedTuple):
 def identity(limit: Limit) -> str:
     """A name that is another one for every other content: nginx silently refuses to load a known zone with another key."""
     parts = [
-        limit.path.expression if limit.path else "", ",".join(map(str, limit.clients or ())), ",".join(map(str, limit.keep)),
+        limit.path.expression if limit.path else "", ",".join(map(str, limit.clients or ())), ",".join(map(str, _told(limit))),
         "%d %d %s %s 1" % (limit.rate_per_s, limit.burst, limit.dry_run, limit.status),
     ]
     return hashlib.sha256("\n".join(parts).encode("ascii")).hexdigest()[:12]
@@ -166,7 +166,7 @@ def content(limit: Limit) -> str:
         "    default %d;" % (limit.clients is None),
         # what comes by a socket of this machine has this address
         "    255.255.255.255 0;",
-    ] + ["    %s 0;" % spelled(network) for network in limit.keep if str(network) != "255.255.255.255/32"] + [
+    ] + ["    %s 0;" % spelled(network) for network in _told(limit)] + [
         "    %s 1;" % spelled(network) for network in limit.clients or ()
     ] + [
         "}", "map %s$%s_client $%s_key {" % (of_path, name, name), '    default "";', '    "11" $binary_remote_addr;', "}",
@@ -184,6 +184,12 @@ def content(limit: Limit) -> str:
     if limit.status is not None:
         lines.append("limit_req_status %d;" % limit.status)
     return "\n".join(lines) + "\n"
+
+
+def _told(limit: Limit) -> list[Network]:
+    """Of the keep list what has to be said: where clients are named, only what lies within them, since nobody else is limited."""
+    within = [one for one in limit.keep if limit.clients is None or any(one.version == other.version and one.overlaps(other) for other in limit.clients)]
+    return [one for one in within if str(one) != "255.255.255.255/32"]
 
 
 def spelled(network: Network) -> str:
