@@ -209,7 +209,10 @@ def test_what_gathers_cannot_change(path: str) -> None:
 def test_the_undo_program_has_what_it_imports() -> None:
     """It runs alone on a host: a file too few and it does not start, a file too many and it is larger than it must be."""
     tree = sources.tree(MODULE_UTILS + "/_change/_bundle.py")
-    listed = next(ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "SOURCES" and node.value)
+    listed = next(
+        ast.literal_eval(node.value) for node in tree.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "SOURCES" and node.value is not None
+    )
     reached = sources.closure(MODULE_UTILS + "/_change/_program.py") | {MODULE_UTILS + "/_change/_program.py"}
     assert sorted(listed) == sorted(path[len(MODULE_UTILS) + 1: -3].replace("/", ".") for path in reached)
 

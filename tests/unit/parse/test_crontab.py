@@ -79,7 +79,10 @@ def test_nothing_to_do_keeps_the_bytes(data: bytes) -> None:
     assert _crontab.resume(data) == data
 
 
-@pytest.mark.parametrize("schedule", ["60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 8", "5-1 * * * *", "*/0 * * * *", "a * * * *", "@often", "1,, * * * *"])
+@pytest.mark.parametrize(
+    "schedule",
+    ["60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 8", "5-1 * * * *", "*/0 * * * *", "a * * * *", "@often", "1,, * * * *"],
+)
 def test_what_is_no_schedule_is_no_job(schedule: str) -> None:
     assert [line.kind for line in _crontab.read((schedule + " root true\n").encode(), True)] == ["unknown"]
 
