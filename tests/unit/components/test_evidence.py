@@ -183,7 +183,11 @@ def test_files_are_written_for_their_owner_and_by_no_name_of_the_host(tmp_path: 
     assert "missing: everything: timed out" in written.unanswered("web", "timed out")["says"]
 
 
-UNIX = "Num       RefCount Protocol Flags    Type St Inode Path\n0000: 00000002 00000000 00010000 0001 01 77 /run/a.sock\n0001: 00000002 00000000 00010000 0001 01 78 /run/b.sock\n"
+UNIX = """\
+Num       RefCount Protocol Flags    Type St Inode Path
+0000: 00000002 00000000 00010000 0001 01 77 /run/a.sock
+0001: 00000002 00000000 00010000 0001 01 78 /run/b.sock
+"""
 TCP = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:1F40 00000000:0000 0A 00000000:00000003 00:00000000 00000000    33        0 501 1 0 100 0 0 10 0
