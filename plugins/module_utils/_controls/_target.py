@@ -148,6 +148,9 @@ def room(service: Row, host: Row, services: t.Sequence[Row]) -> Room:
         return Room(float(limit), "limit", max((own_bytes or 0.0) - inside, 0.0), "other")
     host_memory = host.get("memory") or {}
     if limit is not None and limit != host_memory.get("limit_bytes"):
+        whole = _whole(services, str(source))
+        if whole is not None:
+            return Room(float(limit), "limit of %s" % source, max(whole - inside, 0.0), "other and neighbours")
         neighbours, missing = _neighbours(service, services, str(source))
         if missing:
             raise Refused("%s shares the limit of %s with %s, whose memory was not measured" % (service.get("id"), source, ", ".join(missing[:5])))
@@ -228,6 +231,15 @@ def _inside(service: Row) -> float:
     total = float(summary.get("total_bytes") or 0)
     own = _bytes_of(service)
     return total if own is None else min(total, own)
+
+
+def _whole(services: t.Sequence[Row], path: str) -> float | None:
+    """What is in the very cgroup that binds, where a row says so: that of supervisord's unit counts all programs in it."""
+    for row in services:
+        memory = row.get("memory") or {}
+        if row.get("cgroup") == path and memory.get("source") == "cgroup" and memory.get("bytes") is not None:
+            return float(memory["bytes"])
+    return None
 
 
 def _neighbours(service: Row, services: t.Sequence[Row], path: str) -> tuple[float, list[str]]:

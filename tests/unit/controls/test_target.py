@@ -139,6 +139,17 @@ def test_a_limit_that_is_shared_counts_the_neighbours() -> None:
         _target.decide(row, host(), [row, beside, apart], {})
 
 
+def test_programs_of_a_supervisor_are_not_counted_twice() -> None:
+    shared = {"limit_bytes": 1000 * MIB, "limit_source": "/system.slice/supervisor.service", "source": "pss"}
+    row = service([100] * 5, 520, manager="supervisor", cgroup="/system.slice/supervisor.service")
+    row["memory"].update(shared)
+    beside = {"id": "supervisor:other", "cgroup": "/system.slice/supervisor.service", "memory": dict(shared, bytes=250 * MIB), "processes": 2}
+    daemon = {"id": "supervisor.service", "cgroup": "/system.slice/supervisor.service", "memory": {"bytes": 800 * MIB, "source": "cgroup"}, "processes": 1}
+    found = _target.decide(row, host(), [row, beside, daemon], {})
+    # 800 in all, 500 of them the workers': 300 are not
+    assert found.formula.startswith("floor((1000.0 MiB limit of /system.slice/supervisor.service - 300.0 MiB other and neighbours - 100.0 MiB reserve)")
+
+
 def test_without_a_limit_the_host_is_what_binds() -> None:
     row = service([400] * 9, 3700)
     found = _target.decide(row, host(4000, 100), [row], {})
