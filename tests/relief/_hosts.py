@@ -22,8 +22,10 @@ ON_HOST = "/opt/relief"
 PROGRAMS = ("watch.py", "probe.py", "signals.py", "listing.py")
 
 # Name, port of ssh, and whose configuration it has.
-HOSTS = {"relief-1": (22091, "lab-1"), "relief-2": (22092, "lab-2"), "relief-3": (22093, "lab-3")}
-PROBER = {"relief-1": "relief-2", "relief-2": "relief-3", "relief-3": "relief-1"}
+HOSTS = {"relief-1": (22091, "lab-1"), "relief-2": (22092, "lab-2"), "relief-3": (22093, "lab-3"), "relief-prober": (22094, "lab-1")}
+MACHINE = ("relief-machine", 22095)
+# Nothing is ever caused on the host that probes the others.
+PROBER = "relief-prober"
 
 
 def _data() -> dict[str, Any]:
@@ -83,6 +85,7 @@ def _drop_connection(name: str) -> None:
 
 def up() -> None:
     _common.ADDED.update({name: port for name, (port, profile) in HOSTS.items()})
+    _common.ADDED[MACHINE[0]] = MACHINE[1]
     ssh_key()
     network = options()["network"]
     _image.build()
@@ -108,7 +111,7 @@ def reboot(name: str) -> None:
 def inventory(folder: Path) -> Path:
     """Written for the playbooks: what an operator would have."""
     lines = ["all:", "  hosts:"]
-    for name, (port, profile) in HOSTS.items():
+    for name, port in _common.ADDED.items():
         lines += ["    {0}:".format(name), "      ansible_port: {0}".format(port)]
     lines += ["  vars:", "    ansible_host: 127.0.0.1", "    ansible_user: root", "    ansible_ssh_private_key_file: {0}".format(KEY),
               "    ansible_ssh_common_args: >-",

@@ -24,8 +24,10 @@ NEAR_S = 0.3
 class Looker:
     """One of our programs running on a host, and the lines that it wrote."""
 
-    def __init__(self, host: str, name: str, program: str, *words: str) -> None:
+    def __init__(self, host: str, name: str, program: str, *words: str, ahead_s: float = 0.0) -> None:
         self.host = host
+        # What to add to that host's clock to have ours.
+        self.ahead_s = ahead_s
         self.unit = "relief-{0}.service".format(name)
         self.path = "/var/tmp/relief/{0}.jsonl".format(name)
         command = "exec /usr/bin/python3 {0}/{1} {2} > {3}".format(ON_HOST, program, " ".join(shlex.quote(word) for word in words), self.path)
@@ -36,7 +38,7 @@ class Looker:
     def rows(self) -> list[dict[str, Any]]:
         """Everything so far; a line that is still being written is left out."""
         lines = ssh(self.host, "cat {0} 2>/dev/null || true".format(self.path)).stdout.split("\n")[:-1]
-        return [json.loads(line) for line in lines]
+        return [dict(row, t=row["t"] + self.ahead_s) for row in map(json.loads, lines)]
 
     def last(self) -> dict[str, Any]:
         line = ssh(self.host, "tail -n 2 {0} 2>/dev/null | head -n 1".format(self.path)).stdout.strip()

@@ -39,25 +39,36 @@ def say_row(row: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def write(path: str | None, rows: list[dict[str, Any]]) -> None:
-    """The figures, and beside them the table."""
+def commit() -> str:
+    """Of what was tried: the short hash, and a plus where the product's files had changes that are not committed."""
+    said = run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], check=False).stdout.strip()
+    changed = run(["git", "-C", str(ROOT), "status", "--porcelain", "plugins", "roles", "playbooks"], check=False).stdout.strip()
+    return said + ("+" if changed else "")
+
+
+def write(path: str | None, rows: list[dict[str, Any]], order: list[str], update: bool) -> None:
+    """The figures, and beside them the table. With `update` rows of cases that were not played now stay as they are."""
     target = Path(path) if path else RESULTS
-    commit = run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], check=False).stdout.strip() or None
-    changed = bool(run(["git", "-C", str(ROOT), "status", "--porcelain", "plugins", "roles", "playbooks"], check=False).stdout.strip())
-    failed = sum(1 for row in rows if row["wrong"])
-    content = {"suite": "relief", "commit": commit, "uncommitted_changes": changed, "passed": len(rows) - failed, "failed": failed, "rows": rows}
+    merged = {row["case"]: row for row in json.loads(target.read_text(encoding="utf-8"))["rows"]} if update and target.exists() else {}
+    merged.update({row["case"]: row for row in rows})
+    kept = [merged[name] for name in order if name in merged]
+    failed = sum(1 for row in kept if row["wrong"])
+    content = {"suite": "relief", "passed": len(kept) - failed, "failed": failed, "not_played": [name for name in order if name not in merged], "rows": kept}
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     target.with_suffix(".md").write_text(table(content), encoding="utf-8")
 
 
 def table(content: dict[str, Any]) -> str:
-    lines = ["# Relief", "", "`make relief` at commit {0}{1}: {2} passed, {3} failed. Made by the run; the full figures are in relief.json.".format(
-        content["commit"], " with uncommitted changes" if content["uncommitted_changes"] else "", content["passed"], content["failed"]), "",
-        "Workers: before, as the playbook said, after the rollback (or the host's own undo). Seconds count from the start of the playbook.", "",
-        "| case | " + " | ".join(name for name, made in COLUMNS) + " | wrong |", "| --- " * (len(COLUMNS) + 2) + "|"]
+    lines = ["# Relief", "", "`make relief`: {0} passed, {1} failed. Made by the run; the full figures are in relief.json.".format(
+        content["passed"], content["failed"]), ""]
+    if content["not_played"]:
+        lines += ["Not played: {0}.".format(", ".join(content["not_played"])), ""]
+    lines += ["Workers: before, as the playbook said, after the rollback (or the host's own undo). Seconds count from the start of the playbook.",
+              "A plus behind a commit: the product's files had changes that were not committed.", "",
+              "| case | commit | " + " | ".join(name for name, made in COLUMNS) + " | wrong |", "| --- " * (len(COLUMNS) + 3) + "|"]
     for row in content["rows"]:
-        cells = [str(made(row["figures"])) for name, made in COLUMNS]
+        cells = [row["commit"]] + [str(made(row["figures"])) for name, made in COLUMNS]
         wrong = "; ".join(line.replace("|", "/").replace("\n", " ")[:160] for line in row["wrong"])
         lines.append("| {0} | {1} | {2} |".format(row["case"], " | ".join(cells), wrong))
     return "\n".join(lines) + "\n"

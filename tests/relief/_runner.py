@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -15,8 +17,10 @@ from typing import Any, Callable
 
 import _cases_ends
 import _cases_jobs
+import _cases_machine
 import _cases_web
 import _hosts
+import _machine_host
 import _report
 from _common import LabError, alone, say
 from _scene import Scene
@@ -42,13 +46,21 @@ CASES: dict[str, tuple[str, Callable[[Scene], None]]] = {
     "reboot_before_confirm": ("relief-1", _cases_ends.reboot_before_confirm),
     "operator_gone": ("relief-2", _cases_ends.operator_gone),
     "probe_says_no": ("relief-3", _cases_ends.probe_says_no),
+    "machine_memory_continue": (_machine_host.NAME, _cases_machine.gunicorn_memory("continue")),
+    "machine_memory_stop": (_machine_host.NAME, _cases_machine.gunicorn_memory("stop")),
 }
+
+
+# The one case that keeps both CPUs busy by itself.
+ALONE = ("gunicorn_cpu",)
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="run", description=__doc__)
     parser.add_argument("--only", help="cases, joined by commas: " + ", ".join(CASES))
     parser.add_argument("--json", help="write the figures there instead of docs/results/relief.json (with --only nothing is written without this)")
+    parser.add_argument("--update", action="store_true", help="put the rows of this run in the place of the same cases' rows of an earlier run")
+    parser.add_argument("--lanes", type=int, default=2, help="how many hosts work side by side (2)")
     parser.add_argument("--keep", action="store_true", help="leave the hosts running, and what the playbooks printed")
     return parser.parse_args()
 
@@ -59,9 +71,12 @@ def attempt(name: str, folder: Path) -> dict[str, Any]:
     started = time.monotonic()
     own = folder / name
     own.mkdir(parents=True, exist_ok=True)
-    scene = Scene(name, host, own, _hosts.inventory(folder))
+    scene = Scene(name, host, own, folder / "hosts.yml")
     try:
-        _hosts.unspoiled(host)
+        if host == _machine_host.NAME:
+            _machine_host.up()
+        else:
+            _hosts.unspoiled(host)
         case(scene)
     except LabError as problem:
         scene.wrong.append(str(problem))
@@ -76,7 +91,31 @@ def attempt(name: str, folder: Path) -> dict[str, Any]:
             scene.end()
         except LabError as problem:
             scene.wrong.append(str(problem))
-    return {"case": name, "host": host, "seconds": round(time.monotonic() - started, 1), "figures": scene.figures, "wrong": scene.wrong}
+    return {"case": name, "host": host, "commit": _report.commit(), "seconds": round(time.monotonic() - started, 1), "figures": scene.figures,
+            "wrong": scene.wrong}
+
+
+def _all(asked: argparse.Namespace, names: list[str], folder: Path, rows: list[dict[str, Any]]) -> None:
+    """The cases of one host one after the other, two hosts side by side; what needs both CPUs first and alone."""
+    writing = threading.Lock()
+
+    def lane(host: str, only: list[str]) -> None:
+        for name in only:
+            row = attempt(name, folder)
+            with writing:
+                rows.append(row)
+                rows.sort(key=lambda row: list(CASES).index(row["case"]))
+                _report.say_row(row)
+                if asked.json or asked.update or not asked.only:
+                    _report.write(asked.json, rows, list(CASES), asked.update)
+
+    for name in names:
+        if name in ALONE:
+            lane(CASES[name][0], [name])
+    with concurrent.futures.ThreadPoolExecutor(asked.lanes) as pool:
+        lanes = {host: [name for name in names if CASES[name][0] == host and name not in ALONE] for host in sorted({CASES[name][0] for name in names})}
+        for done in [pool.submit(lane, host, only) for host, only in lanes.items()]:
+            done.result()
 
 
 def main() -> int:
@@ -92,17 +131,15 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             _hosts.up()
-            for name in names:
-                rows.append(attempt(name, folder))
-                _report.say_row(rows[-1])
-                if asked.json or not asked.only:
-                    _report.write(asked.json, rows)
+            _hosts.inventory(folder)
+            _all(asked, names, folder, rows)
         except LabError as problem:
             say(str(problem))
             return 2
         finally:
             if not asked.keep:
                 _hosts.down()
+                _machine_host.down()
     failed = sum(1 for row in rows if row["wrong"])
     print("{0} passed, {1} failed".format(len(rows) - failed, failed))
     return 1 if failed or not rows else 0

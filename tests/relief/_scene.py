@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import _hosts
+import _machine_host
 import _measure
 from _causes import Host
 from _common import LabError
@@ -42,16 +43,19 @@ class Scene:
 
     def watch(self, unit: str, match: str, kind: str = "workers", service: str = "") -> None:
         self.service = service or unit
-        self.watcher = Looker(self.host, "watch", "watch.py", unit, kind, match)
+        ahead_s = _machine_host.clock() if self.host == _machine_host.NAME else 0.0
+        self.watcher = Looker(self.host, "watch", "watch.py", unit, kind, match, ahead_s=ahead_s)
 
-    def probe(self, path: str, port: int) -> None:
+    def probe(self, path: str, port: int, at: str = "") -> None:
         """From another host of the lab, through nginx."""
-        self.prober = Looker(_hosts.PROBER[self.host], "probe", "probe.py", "http://{0}:{1}{2}".format(self.host, port, path))
+        self.prober = Looker(_hosts.PROBER, "probe-" + self.host, "probe.py", "http://{0}:{1}{2}".format(at or self.host, port, path))
 
     def begin(self, quiet_s: float = 5.0) -> None:
         """Everything is caused: what the files are now is what a rollback has to bring back."""
         self.files = _measure.listing(self.on)
         time.sleep(quiet_s)
+        # The machine is shared: how busy it was belongs to every figure of time.
+        self.figures["load_average"] = float(Path("/proc/loadavg").read_text(encoding="ascii").split()[0])
         self.figures["workers_before"] = max(look["workers"] for look in self.looks()[-20:])
 
     def looks(self) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ process, "caught": its mask of caught signals, "ids": [pids of the workers]}. It
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -41,8 +42,9 @@ def kills(group):
 
 
 def pids(group):
+    """Of the group and of those below it: a slice has processes only in its units."""
     for top in ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"):
-        found = [int(word) for word in read("%s%s/cgroup.procs" % (top, group)).split()]
+        found = [int(word) for folder, unused, names in os.walk(top + group) for word in read(folder + "/cgroup.procs").split()]
         if found:
             return found
     return []
