@@ -63,7 +63,7 @@ def boot_unit(entry: str, folder: str, argv: t.Sequence[str], units: t.Sequence[
     """The service that runs once after a boot, before what was changed starts. A failure of it holds nothing up."""
     return _NOTE + (
         "[Unit]\nDescription=Undo change %s after a boot\nRequiresMountsFor=%s\nBefore=%s\n\n"
-        "[Service]\nType=oneshot\nExecStart=%s\nTimeoutStartSec=120\n\n[Install]\nWantedBy=multi-user.target\n"
+        "[Service]\nType=oneshot\nExecStart=%s\nTimeoutStartSec=300\n\n[Install]\nWantedBy=multi-user.target\n"
         % (entry, folder, " ".join(["multi-user.target"] + list(units)), " ".join(argv))
     )
 
