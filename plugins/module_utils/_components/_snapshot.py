@@ -61,7 +61,13 @@ def _nginx(machine: Machine, options: Options) -> Reading:
     return _nginx.collect(machine, options)
 
 
-COLLECTORS: dict[str, Collector] = {"host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx}
+def _jobs(machine: Machine, options: Options) -> Reading:
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _jobs
+
+    return _jobs.collect(machine, options)
+
+
+COLLECTORS: dict[str, Collector] = {"host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx, "jobs": _jobs}
 
 _PYTHON = ("gunicorn", "uvicorn", "celery", "rq")
 
@@ -79,6 +85,8 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
     joined = join(services, data["units"]) if rows["services"]["data"] is not None or rows["units"]["data"] is not None else None
     if joined and isinstance(rows["oom"]["data"], dict):
         give_to_programs(rows["oom"]["data"], joined, own_root(machine).prefix)
+    if rows["jobs"]["data"] is not None and rows["units"]["data"] is not None:
+        tell_timers(rows["jobs"]["data"], data["units"].get("units") or {})
     return {
         "schema": SCHEMA,
         "name": None,
@@ -92,6 +100,7 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         "services": joined,
         "oom": rows["oom"]["data"],
         "nginx": rows["nginx"]["data"],
+        "jobs": rows["jobs"]["data"],
     }
 
 
@@ -114,6 +123,14 @@ def join(services: list[dict[str, t.Any]], units: t.Mapping[str, t.Any]) -> list
         if name not in seen and record.get("settings") is not None:
             services.append(_down(name, record))
     return services
+
+
+def tell_timers(jobs: dict[str, t.Any], units: t.Mapping[str, t.Mapping[str, t.Any]]) -> None:
+    """Say of each timer whether what it starts runs now, and since when: units that run are known, any other does not."""
+    for timer in jobs["timers"] or []:
+        unit = units.get(timer["activates"] or "")
+        timer["running"] = unit is not None and unit["state"] in ("running", "restarting")
+        timer["since_s"] = unit["since_s"] if unit is not None and timer["running"] else None
 
 
 def give_to_programs(oom: dict[str, t.Any], services: t.Sequence[t.Mapping[str, t.Any]], prefix: str) -> None:
