@@ -389,7 +389,8 @@ class _Reader:
             given = row.get("with", {})
             if not isinstance(given, dict) or not all(isinstance(name, str) and _NAME.fullmatch(name) for name in given):
                 raise self._fail(place, "with must map names of variables to texts")
-            variables = {name: self._template(text, (*place, "with", name)) for name, text in given.items()}
+            # "" leaves a variable out
+            variables = {name: self._template(text, (*place, "with", name)) if text != "" else "" for name, text in given.items()}
             found.append(Suggestion(row["id"], variables, self._condition(row["when"], (*place, "when")) if "when" in row else None))
         return tuple(found)
 

@@ -154,16 +154,21 @@ def _say(sentences: t.Sequence[Sentence], values: Facts, facts: Facts, numbers: 
 
 
 #: What may stand in a command that a person pastes into a shell, and in a variable that Ansible would template.
-_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=~^-]{1,200}")
+#: (The places that stand for identifiers in a folded path are harmless in both.)
+_PLAIN = re.compile(r"(?:[A-Za-z0-9_./:@%+,=~^-]|\{(?:n|uuid|hex|token)\}){1,200}")
 
 
 def _suggested(rule: Rule, service: str | None, values: Facts, facts: Facts, numbers: t.Mapping[str, float]) -> list[dict[str, t.Any]]:
-    """The mitigations of a finding with their variables; one whose value was not measured, or is not harmless text, is left out."""
+    """The mitigations of a finding with their variables; one whose value was not measured, or is not harmless text, is left out.
+
+    A mitigation acts on the finding's service, unless it says ``pressure_service`` itself; "" says that it needs none.
+    """
     found: list[dict[str, t.Any]] = []
     for suggestion in rule.mitigations:
         if not _holds(suggestion.when, facts, numbers):
             continue
         variables = {"pressure_service": service, **{name: fill(text, values) for name, text in suggestion.variables.items()}}
+        variables = {name: value for name, value in variables.items() if value != ""}
         if all(value is not None and _PLAIN.fullmatch(value) for value in variables.values()):
             found.append({"id": suggestion.id, "variables": variables})
     return found

@@ -52,7 +52,7 @@ def environment(line: str, python: str) -> Tuple[Optional[Path], str]:
         made = run([python, "-m", "venv", str(folder)])
         if made.status != 0:
             return None, made.output
-        others = [row for row in (ROOT / "requirements" / "run.txt").read_text(encoding="utf-8").splitlines() if re.match(r"^jmespath==", row)]
+        others = [row for row in (ROOT / "requirements" / "run.txt").read_text(encoding="utf-8").splitlines() if re.match(r"^(?:jmespath|netaddr)==", row)]
         command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "ansible-core==%s.*" % line]
         done = run(command + others)
         if done.status != 0:

@@ -43,6 +43,7 @@ def test_case(case: Dict[str, Any]) -> None:
         assert [text for text in case.get("says", []) if text not in said] == [], said
         assert verdict["confidence"] == case.get("confidence", verdict["confidence"])
         assert verdict["cause"] == rule.says.cause and verdict["evidence"]
+        assert verdict["mitigations"] == case.get("mitigations", verdict["mitigations"])
     assert [text for text in case.get("missing", []) if text not in unknown.get(rule.id, [])] == []
 
 
