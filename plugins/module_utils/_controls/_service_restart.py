@@ -178,14 +178,26 @@ def last_words(text: str) -> str:
 
 
 def _restart_program(hands: Hands, operation: Operation, before: State) -> None:
-    job = dict(operation, verb="restart")
-    if operation.get("warm_s"):
-        pids = [row["pid"] for row in before["processes"].values() if row["pid"]]
-        # supervisor starts an ended process again by itself, or not; its restart then finds nothing busy either way
-        for pid in pids:
-            _end_warm(hands, pid, float(operation["warm_s"]))
-    _supervisor_program.apply(hands, job, before)
+    pids = [row["pid"] for row in before["processes"].values() if row["pid"]]
+    if operation.get("warm_s") and pids and all([_end_warm(hands, pid, float(operation["warm_s"])) for pid in pids]):
+        _start_ended_program(hands, operation, before, pids)
+    else:
+        _supervisor_program.apply(hands, dict(operation, verb="restart"), before)
     _watch_program(hands, operation)
+
+
+def _start_ended_program(hands: Hands, operation: Operation, before: State, old: t.Sequence[int]) -> None:
+    """Start processes that have ended; supervisor starts them again by itself, or not, as it is told to."""
+    end = hands.machine.monotonic() + 30.0
+    while True:
+        rows = _supervisor_program.look(hands, operation)["processes"].values()
+        if all(row["state"] in ("RUNNING", "STARTING", "BACKOFF") and row["pid"] not in old for row in rows):
+            return
+        if hands.machine.monotonic() > end:
+            raise Failed("%s is not started again" % clean(operation["program"], 200))
+        if any(row["state"] in ("EXITED", "STOPPED", "FATAL") and not row["pid"] for row in rows):
+            _supervisor_program.apply(hands, dict(operation, verb="start"), before)
+        hands.machine.sleep(_LOOK_EVERY_S * 2)
 
 
 def _watch_program(hands: Hands, operation: Operation) -> None:
