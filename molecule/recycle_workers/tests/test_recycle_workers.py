@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def ages(name: str, service: str) -> list[int]:
     """Seconds since each worker was started, youngest first, and last the main process."""
     host = connect(name)
     pid = output(host, "systemctl show -P MainPID %s" % service)
-    found = output(host, "ps --no-headers -o etimes,stat,args --ppid %s | grep -v resource_tracker" % pid)
+    found = output(host, "ps --no-headers -o etimes,stat,args --ppid %s | grep -v resource_tracker || true" % pid)
     workers = [int(line.split()[0]) for line in found.splitlines() if line.split()[1][0] not in "ZX"]
     return [*sorted(workers), int(output(host, "ps --no-headers -o etimes --pid %s" % pid))]
 
@@ -72,7 +73,11 @@ def test_the_limits_are_those_asked_for_or_computed() -> None:
 def test_the_service_starts_with_them(name: str) -> None:
     service, count = SERVICES[name]
     host = connect(name)
-    output(host, "systemctl restart %s && sleep 4" % service)
+    output(host, "systemctl restart %s" % service)
+    until = time.monotonic() + 60
+    while len(ages(name, service)) != count + 1 and time.monotonic() < until:
+        time.sleep(0.5)
+    time.sleep(3)
     assert output(host, "systemctl is-active %s" % service) == "active"
     assert len(ages(name, service)) == count + 1
 
