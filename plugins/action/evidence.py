@@ -13,6 +13,7 @@ import typing as t
 
 from ansible import constants
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.oncall.pressure.plugins.action import snapshot as _snapshot
@@ -29,7 +30,8 @@ class ActionModule(_snapshot.ActionModule):
     """The action of the evidence module."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        super(_snapshot.ActionModule, self).run(tmp, task_vars)
+        # the snapshot's own would run its module
+        ActionBase.run(self, tmp, task_vars)
         result = self._keep(task_vars or {})
         digest = result.get("digest")
         if isinstance(digest, dict):
