@@ -4,7 +4,7 @@
 #
 # What the project checks, cheap things first. Every stage is a target of its own and ends with a line of counts.
 
-STAGES := lint unit contract corpus endings artifact sanity scenarios incidents
+STAGES := lint unit contract programs corpus endings artifact sanity scenarios incidents
 
 .PHONY: test
 test: venv-test ## run everything the project checks, cheapest first, stop at the first failure
@@ -17,6 +17,10 @@ lint: venv-test ## ansible-lint (production), yamllint, ruff, shellcheck, licenc
 .PHONY: unit
 unit: venv-test ## unit tests: parsers on recordings, rules on cases, the /proc reader against psutil
 	@.venv/bin/python -m pytest -q tests/unit tests/lab
+
+.PHONY: programs
+programs: venv-test ## run-time controls on running gunicorn, uvicorn, celery and rq; mostly waiting for workers to end
+	@.venv/bin/python -m pytest -q tests/programs
 
 .PHONY: contract
 contract: venv-test ## the design's laws: what imports what, what must match, what must not be there

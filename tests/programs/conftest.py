@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Masters for the tests of this folder, ended with the test that started them."""
+"""Masters for the tests of this folder: real programs, ended with the test that started them."""
 
 from __future__ import annotations
 
