@@ -154,7 +154,8 @@ class Entry:
 def target(operation: Operation, before: State) -> tuple[str, ...] | None:
     """What an operation leaves changed; null where the order of undoing does not matter."""
     named = before.get("path") or operation.get("path") or operation.get("unit") or operation.get("service") or operation.get("program")
-    if not named or operation.get("kind") == "unit_state":
+    # a unit's state is put back in any order, and of a crontab each change takes its own marks away
+    if not named or operation.get("kind") in ("unit_state", "crontab"):
         return None
     return str(operation.get("kind")), str(named), str(operation.get("property", ""))
 

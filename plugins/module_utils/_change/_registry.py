@@ -14,7 +14,7 @@ import typing as t
 from ansible_collections.oncall.pressure.plugins.module_utils._change import _file, _unit
 from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Kind
 from ansible_collections.oncall.pressure.plugins.module_utils._controls import (
-    _celery_pool, _nginx_config_file, _retire_worker, _rq_workers, _service_restart, _supervisor_program, _worker_count,
+    _celery_pool, _crontab, _job_run, _nginx_config_file, _retire_worker, _rq_workers, _service_restart, _supervisor_program, _worker_count,
 )
 
 KINDS: t.Final[dict[str, Kind]] = {
@@ -28,4 +28,6 @@ KINDS: t.Final[dict[str, Kind]] = {
     "supervisor_program": _supervisor_program.KIND,
     "nginx_config": _nginx_config_file.KIND,
     "service_restart": _service_restart.KIND,
+    "crontab": _crontab.KIND,
+    "job_run": _job_run.KIND,
 }

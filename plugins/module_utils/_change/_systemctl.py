@@ -21,10 +21,10 @@ def present(machine: Machine) -> bool:
     return machine.exists("/run/systemd/system")
 
 
-def call(machine: Machine, words: t.Sequence[str], timeout_s: float) -> str:
+def call(machine: Machine, words: t.Sequence[str], timeout_s: float, environment: dict[str, str] | None = None) -> str:
     """What ``systemctl WORDS`` prints. Raises Failed; success only means that systemd took the order."""
     try:
-        outcome = machine.run(["systemctl", "--no-pager", "--no-ask-password"] + list(words), timeout_s)
+        outcome = machine.run(["systemctl", "--no-pager", "--no-ask-password"] + list(words), timeout_s, environment=environment)
     except FileNotFoundError as problem:
         raise Failed("there is no systemctl on this host") from problem
     except OSError as problem:
@@ -38,9 +38,9 @@ def call(machine: Machine, words: t.Sequence[str], timeout_s: float) -> str:
     return decode(outcome.out)
 
 
-def show(machine: Machine, unit: str, names: t.Sequence[str]) -> dict[str, str]:
-    """Properties of a unit, "" for one that this systemd does not have. Raises Failed."""
-    text = call(machine, ["show", "--property=" + ",".join(names), "--", unit], 20.0)
+def show(machine: Machine, unit: str, names: t.Sequence[str], environment: dict[str, str] | None = None) -> dict[str, str]:
+    """Properties of a unit, "" for one that this systemd does not have; ``environment``: what is printed depends on, as a time on its zone. Raises Failed."""
+    text = call(machine, ["show", "--property=" + ",".join(names), "--", unit], 20.0, environment)
     found = dict.fromkeys(names, "")
     for line in text.split("\n"):
         key, separator, value = line.partition("=")

@@ -37,15 +37,15 @@ def collect(machine: Machine, options: Options) -> Reading:
     """``{"cron": [...], "timers": [...], "unmatched": [...]}`` as docs/architecture.md says."""
     tabs, problems = crontabs(machine)
     entries = entries_of(tabs)
-    timers, problem = _timers(machine)
+    waiting, problem = timers(machine)
     runs = _cron_runs.look(machine, options.window_s, options.own_pids)
     if problem is not None:
         problems.append(problem)
-    if not tabs and timers is None and runs is None:
+    if not tabs and waiting is None and runs is None:
         return denied("; ".join(problems)) if problems else absent("neither crontabs nor timers of systemd are here")
     if len(entries) > _ENTRIES:
         problems.append("only %d of %d entries are shown" % (_ENTRIES, len(entries)))
-    data = dict(rows(machine, entries, runs or []), timers=timers)
+    data = dict(rows(machine, entries, runs or []), timers=waiting)
     return partial(data, "; ".join(problems)) if problems else ok(data)
 
 
@@ -76,7 +76,7 @@ def next_due(schedule: str, now: datetime.datetime) -> tuple[float | None, float
     return due, (found[1] - found[0]).total_seconds() if len(found) > 1 else None
 
 
-def _timers(machine: Machine) -> tuple[list[dict[str, t.Any]] | None, str | None]:
+def timers(machine: Machine) -> tuple[list[dict[str, t.Any]] | None, str | None]:
     """Timers that wait or run; null without systemd; and what could not be asked. Whether what they start runs is filled in by the parent."""
     if not machine.exists("/run/systemd/system"):
         return None, None

@@ -85,16 +85,19 @@ class Files:
                 _check_access_list(descriptor, found, path)
                 if place.path in self._mount_points():
                     raise Untrusted("%s is a mount point: it cannot be replaced at once" % clean(path, 300))
-                data = _read_all(descriptor, path)
-                state = {
-                    "exists": True, "path": place.path, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(),
-                    "mode": "%04o" % stat.S_IMODE(found.st_mode), "uid": found.st_uid, "gid": found.st_gid, "xattrs": _attributes.read(descriptor),
-                }
-                return state, data
+                data = read_all(descriptor, path)
+                return self._state(place, found, data, descriptor), data
             finally:
                 os.close(descriptor)
         finally:
             os.close(place.folder)
+
+    @staticmethod
+    def _state(place: Place, found: os.stat_result, data: bytes, descriptor: int) -> dict[str, t.Any]:
+        return {
+            "exists": True, "path": place.path, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(),
+            "mode": "%04o" % stat.S_IMODE(found.st_mode), "uid": found.st_uid, "gid": found.st_gid, "xattrs": _attributes.read(descriptor),
+        }
 
     def trusted(self, path: str) -> bool:
         """Whether there is a file at ``path`` that none but root (or we) can change or put another in the place of."""
@@ -359,7 +362,7 @@ class Files:
                         os.close(folders.pop())
                         names.pop()
                     continue
-                target = _link_target(part, folders[-1])
+                target = link_target(part, folders[-1])
                 if target is not None:
                     links += 1
                     if links > _LINKS:
@@ -419,7 +422,8 @@ def started(pid: int) -> int | None:
     return int(fields[19]) if len(fields) > 19 and fields[0] not in (b"Z", b"X") else None
 
 
-def _link_target(name: str, folder: int) -> str | None:
+def link_target(name: str, folder: int) -> str | None:
+    """Where a link in an open folder leads; null where there is none. Raises OSError."""
     try:
         return os.readlink(name, dir_fd=folder)
     except OSError as problem:
@@ -463,7 +467,8 @@ def _unescaped(path: bytes) -> bytes:
     return _ESCAPED.sub(lambda found: bytes([int(found.group(1), 8) & 255]), path)
 
 
-def _read_all(descriptor: int, path: str) -> bytes:
+def read_all(descriptor: int, path: str) -> bytes:
+    """All of an open file. Raises Untrusted for one that is too large, OSError."""
     parts: list[bytes] = []
     left = SIZE_LIMIT + 1
     while left > 0:
