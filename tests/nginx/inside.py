@@ -1,0 +1,409 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs in a container of its own: each configuration completed with stand-ins, started, limited, asked from elsewhere, and put back.
+
+Says one JSON object a line: id, outcome (limited, refused, put back, unloadable, wrong), path, detail.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Dict, List, Optional, Set, Tuple
+
+REPO = Path(__file__).resolve().parents[2]
+ETC = Path("/etc/nginx")
+ORIGINAL = Path("/var/tmp/nginx-original")
+#: The clients' addresses live in a network of their own: neither private nor this host's.
+CLIENTS = ["192.88.99.%d" % number for number in range(10, 60)]
+HERE = "10.231.77.1"
+ASKED = 9
+BURST = 2
+
+SETUP = """
+ip netns add c; ip link add c0 type veth peer name c1; ip link set c1 netns c
+ip address add 10.231.77.1/24 dev c0; ip link set c0 up
+ip netns exec c ip link set lo up; ip netns exec c ip link set c1 up
+ip netns exec c ip address add 10.231.77.2/24 dev c1
+ip netns exec c ip route add local 192.88.99.0/24 dev lo
+ip netns exec c ip route add default via 10.231.77.1
+ip route add 192.88.99.0/24 via 10.231.77.2
+openssl req -x509 -newkey rsa:2048 -nodes -keyout /var/tmp/key.pem -out /var/tmp/cert.pem -days 2 -subj /CN=stand-in 2>/dev/null
+openssl dhparam -dsaparam -out /var/tmp/dh.pem 2048 2>/dev/null
+"""
+
+
+def sh(command: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="backslashreplace", check=False)
+
+
+# making a configuration whole
+
+
+def has_http(path: Path) -> bool:
+    return re.search(r"^\s*http\s*\{", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE) is not None
+
+
+def lay(folder: Path) -> None:
+    """The set becomes /etc/nginx; one without an http block of its own is added to what the package ships."""
+    shutil.rmtree(str(ETC))
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".default"))
+    mains = sorted((path for path in files if has_http(path)), key=lambda path: (path.name != "nginx.conf", len(path.parts), str(path)))
+    if mains:
+        base = mains[0].parent
+        shutil.copytree(str(base), str(ETC))
+        if mains[0].name != "nginx.conf":
+            shutil.move(str(ETC / mains[0].name), str(ETC / "nginx.conf"))
+        for shipped in ORIGINAL.iterdir():
+            if shipped.is_file() and not (ETC / shipped.name).exists():
+                shutil.copy(str(shipped), str(ETC / shipped.name))
+    else:
+        shutil.copytree(str(ORIGINAL), str(ETC), symlinks=True)
+        for path in (ETC / "sites-enabled").iterdir():
+            path.unlink()
+        for number, path in enumerate(files):
+            serves = re.search(r"^\s*(server|log_format|map|upstream)\b", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+            shutil.copy(str(path), str(ETC / "conf.d" / ("%02d.conf" % number) if serves else ETC / path.name))
+    for path in [ETC, *ETC.rglob("*")]:
+        os.chown(str(path), 0, 0)
+        os.chmod(str(path), 0o755 if path.is_dir() else 0o644)
+    os.utime(str(ETC / "nginx.conf"), (0, 0))
+
+
+def stand_in(problem: str) -> bool:
+    """Put there what one complaint misses; whether that may have helped."""
+    found = re.search(r'"(/[^"]+)" failed \(2: No such file', problem) or re.search(r'(?:certificate(?: key)?|file\() ?"(/[^"]+)"', problem)
+    found = found or re.search(r'BIO_new_file\("(/[^"]+)"\) failed', problem)
+    if found:
+        path = found.group(1)
+        if "*" in path or not path.startswith("/"):
+            return False
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if "mkdir()" in problem:
+            os.makedirs(path, exist_ok=True)
+        elif "certificate key" in problem:
+            shutil.copy("/var/tmp/key.pem", path)
+        elif "certificate" in problem:
+            shutil.copy("/var/tmp/cert.pem", path)
+        elif "BIO_new_file" in problem or "fopen" in problem:
+            shutil.copy("/var/tmp/dh.pem", path)
+        else:
+            with open(path, "a", encoding="utf-8"):
+                os.utime(path, (0, 0))
+        return True
+    found = re.search(r'host not found in (?:upstream )?"?([A-Za-z0-9._-]+)', problem)
+    if found:
+        name = re.search(r'host not found in (?:upstream |resolver |.*? of the )?"([A-Za-z0-9._-]+)', problem)
+        with open("/etc/hosts", "a", encoding="utf-8") as stream:
+            stream.write("127.0.0.1 %s\n" % (name or found).group(1))
+        return True
+    found = re.search(r'getpwnam\("([a-z0-9_-]+)"\)', problem)
+    if found:
+        return sh("useradd -r -M %s" % found.group(1)).returncode == 0
+    found = re.search(r'getgrnam\("([a-z0-9_-]+)"\)', problem)
+    if found:
+        return sh("groupadd -r %s" % found.group(1)).returncode == 0
+    found = re.search(r"bind\(\) to \[?([0-9a-fA-F.:]+)\]?:\d+ failed \(99", problem)
+    if found:
+        return sh("ip address add %s dev lo" % found.group(1)).returncode == 0
+    return False
+
+
+def test_config() -> str:
+    done = sh("nginx -t 2>&1")
+    return "" if done.returncode == 0 else "; ".join(line for line in done.stdout.splitlines() if "[emerg]" in line) or done.stdout[:300]
+
+
+def complete() -> str:
+    """"" where nginx takes it in the end, else what it says."""
+    problem = ""
+    for dummy in range(80):
+        problem = test_config()
+        if not problem or not stand_in(problem):
+            return problem
+    return problem
+
+
+def start() -> str:
+    """Start it, adding the addresses that it wants to listen on; "" where it runs, else why not."""
+    for dummy in range(12):
+        log = Path("/var/tmp/start.log")
+        with log.open("wb") as stream:
+            subprocess.Popen(["nginx"], stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True)
+        for dummy2 in range(60):
+            time.sleep(0.05)
+            if workers():
+                return ""
+            text = log.read_text(encoding="utf-8", errors="replace")
+            if "[emerg]" in text:
+                break
+        text = log.read_text(encoding="utf-8", errors="replace")
+        line = next((line for line in text.splitlines() if "[emerg]" in line), "")
+        stop()
+        if not line or not stand_in(line):
+            return line or "it has no workers"
+    return "it does not start"
+
+
+def processes() -> Dict[int, str]:
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                text = Path("/proc/%s/cmdline" % name).read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            except OSError:
+                continue
+            if text.startswith("nginx: "):
+                found[int(name)] = text
+    return found
+
+
+def workers() -> Set[int]:
+    return {pid for pid, text in processes().items() if "worker process" in text and "shutting" not in text}
+
+
+def stop() -> None:
+    for dummy in range(100):
+        left = list(processes())
+        if not left:
+            return
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.05)
+
+
+# asking
+
+ASK = r"""
+import json, socket, ssl, sys
+from concurrent.futures import ThreadPoolExecutor
+asked = json.loads(sys.argv[1])
+def one(job):
+    try:
+        stream = socket.create_connection((job["host"], job["port"]), 3, source_address=(job["source"], 0) if job["source"] else None)
+        if job["tls"]:
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            stream = context.wrap_socket(stream, server_hostname=job["name"])
+        stream.settimeout(2)
+        stream.sendall(("GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % (job["path"], job["name"])).encode("latin-1"))
+        data = stream.recv(4096)
+        stream.close()
+        return int(data.split(b" ", 2)[1]) if data.startswith(b"HTTP/") else 0
+    except (OSError, ValueError, IndexError):
+        return 0
+with ThreadPoolExecutor(12) as pool:
+    print(json.dumps(list(pool.map(one, asked))))
+"""
+
+
+def ask(jobs: List[Dict[str, object]]) -> List[int]:
+    done = subprocess.run(["ip", "netns", "exec", "c", sys.executable, "-c", ASK, json.dumps(jobs)], stdout=subprocess.PIPE, check=True)
+    return list(json.loads(done.stdout.decode()))
+
+
+def doors() -> List[Tuple[int, str, bool]]:
+    """(port, name, TLS) of everything that answers from outside: every port that nginx listens on, every name that its configuration has."""
+    text = sh("nginx -T 2>/dev/null").stdout
+    text = re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)
+    names = {"anything.invalid"}
+    for line in re.findall(r"^\s*server_name\s+([^;]*);", text, re.MULTILINE):
+        names |= {re.sub(r"^\*?\.", "www.", name.strip("\"'")) for name in line.split() if re.match(r"[A-Za-z0-9.*_-]+$", name) and not name.endswith("*")}
+    ports = sorted({int(port) for port in re.findall(r":(\d+)\s", sh("ss -ltnpH | grep nginx").stdout)})
+    found = []
+    for port in ports[:8]:
+        plain = ask([job((port, "anything.invalid", False), "/", CLIENTS[-1])])[0]
+        secure = ask([job((port, "anything.invalid", True), "/", CLIENTS[-1])])[0] if plain in (0, 400) else 0
+        if plain or secure:
+            found += [(port, name, bool(secure)) for name in sorted(names)[:6]]
+    return found[:8]
+
+
+def job(door: Tuple[int, str, bool], path: str, source: str) -> Dict[str, object]:
+    return {"host": HERE, "port": door[0], "name": door[1], "tls": door[2], "path": path, "source": source}
+
+
+def statuses(where: List[Tuple[int, str, bool]], path: str, source: str) -> List[List[int]]:
+    """The answers to some requests in a row, by door."""
+    answers = ask([job(door, path, source) for door in where for dummy in range(ASKED)])
+    return [answers[place * ASKED: (place + 1) * ASKED] for place in range(len(where))]
+
+
+# the limit
+
+
+def paths_of(rng: random.Random) -> List[str]:
+    """A path that nothing was made for, and one of a location that the configuration has."""
+    text = sh("nginx -T 2>/dev/null").stdout
+    found = sorted(set(re.findall(r"^\s*location\s+(?:\^~\s+|=\s+)?(/[A-Za-z0-9/_.-]*)\s*\{", text, re.MULTILINE)) - {"/"})
+    word = "%x" % rng.getrandbits(24)
+    paths = ["/%s/export" % word]
+    if found:
+        chosen = rng.choice(found)
+        paths.append(chosen if not chosen.endswith("/") else chosen + word)
+    return paths
+
+
+def limit(path: str):
+    from ansible_collections.oncall.pressure.plugins.module_utils._change._arguments import Settings
+    from ansible_collections.oncall.pressure.plugins.module_utils._change._engine import run_change
+    from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Refused
+    from ansible_collections.oncall.pressure.plugins.module_utils._change._limits import Limits
+    from ansible_collections.oncall.pressure.plugins.module_utils._controls import _nginx_limit
+    from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
+
+    settings = Settings("", "test", "", 300.0, None, Limits(0.0, 0, 1.0, 0), False)
+    try:
+        plan = _nginx_limit.plan(Machine(), _nginx_limit.Wish(path, [], False, rate_per_s=1, burst=BURST, watch_s=0.0))
+    except _nginx_limit.ByHand as problem:
+        return {"refused": True, "msg": str(problem), "lines": problem.lines}
+    except Refused as problem:
+        return {"refused": True, "msg": str(problem)}
+    return run_change(Machine(), settings, plan, check_mode=False, diff=False)
+
+
+def take_back():
+    from ansible_collections.oncall.pressure.plugins.module_utils._change import _closing
+    from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
+
+    return _closing.take_back(Machine(), "", "", False, False)
+
+
+def tree() -> str:
+    return sh("cd /etc/nginx && find . -type f -exec sha256sum {} + | sort; find . -printf '%p %m %u %g\\n' | sort; nginx -T 2>/dev/null | sha256sum").stdout
+
+
+def refusals(answers: List[int], before: List[int]) -> int:
+    """How many answers are a limit's: 429, or 503 where that was not answered before."""
+    return sum(1 for answer in answers if answer == 429 and 429 not in before or answer == 503 and 503 not in before)
+
+
+def by_hand(result: Dict[str, object]) -> str:
+    """Add the lines that a refusal names where it says, and see what nginx -t says of that; "" where it names none that can be added as they are."""
+    lines = list(result.get("lines") or [])
+    own = re.match(r"(\S+):(\d+) has a limit of its own", str(result["msg"]))
+    if not lines or not any(line.startswith("limit_req_zone") for line in lines):
+        return ""
+    kept = {path: path.read_bytes() for path in ETC.rglob("*") if path.is_file()}
+    try:
+        if own:
+            place = Path(own.group(1))
+            text = place.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+            row = int(own.group(2)) - 1
+            text[row] = re.sub(r"\blimit_req\b", lambda found: lines[-1] + " limit_req", text[row], count=1)
+            place.write_text("\n".join(text), encoding="utf-8", errors="surrogateescape")
+            lines = lines[:-1]
+        main = ETC / "nginx.conf"
+        text = main.read_text(encoding="utf-8", errors="surrogateescape")
+        end = text.rindex("}", 0, len(text)) if not own else None
+        opened = re.search(r"^\s*http\s*\{", text, re.MULTILINE)
+        if opened is None:
+            return ""
+        place = opened.end() if end is None or "stream" in text else end
+        main.write_text(text[:place] + "\n" + "\n".join(lines) + "\n" + text[place:], encoding="utf-8", errors="surrogateescape")
+        problem = test_config()
+        return "WRONG lines by hand (%s): " % problem if problem else "(lines by hand are valid) "
+    finally:
+        for path, data in kept.items():
+            path.write_bytes(data)
+        sh("find /etc/nginx -exec touch -h -d @0 {} +")
+
+
+def one_path(path: str, sources: List[str]) -> Tuple[str, str]:
+    """(outcome, detail) of limiting one path in the nginx that runs."""
+    where = doors()
+    others = [path + "x", path.upper(), "/", path.rpartition("/")[0] + "/zz"]
+    before = {other: statuses(where, other, sources[0]) for other in [path] + others}
+    was, ran = tree(), workers()
+    result = limit(path)
+    if result.get("refused"):
+        if tree() != was or workers() != ran:
+            return "wrong", "refused, and something was changed: %s" % result["msg"]
+        said = by_hand(result)
+        return ("wrong" if said.startswith("WRONG") else "refused"), "%s%s" % (said, result["msg"])
+    if result.get("failed"):
+        if result.get("state") != "undone" or tree() != was:
+            return "wrong", "failed and not put back: %s" % result.get("msg")
+        return ("wrong" if "does not take the file" in result["msg"] or "no new workers" in result["msg"] else "put back"), result["msg"]
+    problems = []
+    if workers() & ran or not workers():
+        problems.append("the old workers are there still")
+    limited = [refusals(after, sooner) for after, sooner in zip(statuses(where, path, sources[1]), before[path])]
+    if not any(count >= ASKED - BURST - 3 for count in limited):
+        problems.append("the path is not limited at any of %d doors: %s, before %s" % (len(where), limited, before[path][:3]))
+    for other in others:
+        if other.partition("?")[0] == path:
+            continue
+        for door, after, sooner in zip(where, statuses(where, other, sources[2]), before[other]):
+            if refusals(after, sooner):
+                problems.append("%s is limited too at %s: %s, before %s" % (other, door, after, sooner))
+    back = take_back()
+    if back.get("failed"):
+        problems.append("not put back: %s" % back.get("msg"))
+    if tree() != was:
+        problems.append("the files are not what they were")
+    again = [refusals(after, sooner) for after, sooner in zip(statuses(where, path, sources[3]), before[path])]
+    if any(again):
+        problems.append("it limits still, after it was taken away: %s" % again)
+    if problems:
+        return "wrong", "; ".join(problems)
+    return "limited", "at %d of %d doors" % (sum(1 for count in limited if count), len(where))
+
+
+def one(folder: Path, rng: random.Random) -> List[Dict[str, str]]:
+    stop()
+    sh("cp /var/tmp/hosts /etc/hosts")
+    row = {"id": folder.name, "path": ""}
+    began = time.monotonic()
+    try:
+        lay(folder)
+        problem = complete() or start()
+        if problem:
+            return [dict(row, outcome="unloadable", detail=problem[:300])]
+        sh("find /etc/nginx -exec touch -h -d @0 {} +")
+        rows = []
+        for number, path in enumerate(paths_of(rng)):
+            outcome, detail = one_path(path, CLIENTS[number * 8: number * 8 + 8])
+            rows.append(dict(row, path=path, outcome=outcome, detail=detail[:600], seconds=round(time.monotonic() - began, 1)))
+        return rows
+    except Exception as problem:
+        return [dict(row, outcome="wrong", detail="%s: %s" % (type(problem).__name__, problem))]
+    finally:
+        stop()
+        sh("rm -rf /var/lib/oncall-pressure")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--seed", type=int, required=True)
+    arguments = parser.parse_args()
+    parent = Path(tempfile.mkdtemp()) / "ansible_collections" / "oncall"
+    parent.mkdir(parents=True)
+    (parent / "pressure").symlink_to(REPO, target_is_directory=True)
+    sys.path.insert(0, str(parent.parent.parent))
+    sys.dont_write_bytecode = True
+    shutil.copytree(str(ETC), str(ORIGINAL), symlinks=True)
+    sh("cp /etc/hosts /var/tmp/hosts; set -e; " + SETUP)
+    for folder in arguments.folders:
+        for row in one(folder, random.Random("%d %s" % (arguments.seed, folder.name))):
+            print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()
