@@ -97,6 +97,6 @@ def test_what_hung_is_missing_and_held_up_nothing() -> None:
     assert row["stacks"] is None and any(line.startswith("supervisor:shop-jobs stacks: ") for line in document["missing"])
     # on a busy machine another part may be late too, and then is named as well
     missing = {line.partition(":")[0] for line in document["missing"]}
-    assert row["processes"] and (document["snapshot"] or document["parts"]["snapshot"]["status"] == "ok" or "snapshot" in missing)
+    assert row["processes"] and (document["parts"]["snapshot"]["status"] == "ok" or "snapshot" in missing)
     assert document["cost"]["wall_s"] < 17.0
     assert output(connect("lab-3"), "pgrep -fc 'sleep 360[0]' || true") == "0"
