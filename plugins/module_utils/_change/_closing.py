@@ -133,7 +133,7 @@ def _nothing_waits(machine: Machine, incident: str, entry: str) -> dict[str, t.A
     """Nothing to confirm: well, unless what was meant was undone by the host in the meantime."""
     meant = [one for one in _journal.entries(machine, incident or entry.split("/")[0] or None) if not entry or one.id == entry]
     newest = meant[-1] if meant and (incident or entry) else None
-    if newest is None or newest.state == "confirmed" or (newest.state in _journal.ENDED and newest.why not in ("deadline", "failed")):
+    if newest is None or newest.state == "confirmed" or (newest.state in _journal.ENDED and newest.why not in ("boot", "deadline", "failed")):
         return {"changed": False, "entries": []}
     if newest.state in _journal.ENDED and not newest.begun:
         return {"changed": False, "entries": []}

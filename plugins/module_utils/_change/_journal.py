@@ -125,7 +125,8 @@ class Entry:
 
     def age_s(self, machine: Machine) -> float:
         """Seconds since it was begun: by the boot clock; after a boot by the wall clock, and never less than the host is up."""
-        if self.head.get("boot") == machine.boot():
+        # the kernel's clock goes on where only a container was started anew
+        if str(self.head.get("boot")).partition(":")[0] == machine.boot().partition(":")[0]:
             return max(machine.boot_s() - float(self.head.get("boot_s", 0.0)), 0.0)
         return max(machine.now() - float(self.head.get("epoch_s", 0.0)), machine.boot_s())
 

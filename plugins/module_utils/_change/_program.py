@@ -115,7 +115,9 @@ def _why(entry: _journal.Entry, word: str) -> str:
         return "operator"
     if entry.state in ("undoing", "undo_failed") and entry.why:
         return entry.why
-    return "expired" if entry.state == "confirmed" else "deadline"
+    if entry.state == "confirmed":
+        return "expired"
+    return "boot" if word == "boot" else "deadline"
 
 
 def _wait_out(hands: Hands) -> None:

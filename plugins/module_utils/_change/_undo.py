@@ -93,7 +93,7 @@ def verify_saved(hands: Hands, entry: Entry) -> list[str]:
             continue
         try:
             kind.look(hands, operation)
-            if operation["kind"] == "file" and before["exists"]:
+            if operation["kind"] in ("file", "nginx_config") and before["exists"]:
                 _file.original(hands, operation, before)
         except (Conflict, Failed, Refused, Untrusted, OSError, KeyError, ValueError, TypeError) as problem:
             problems.append(clean("%s: %s" % (operation["kind"], problem), 400))

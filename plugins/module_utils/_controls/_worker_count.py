@@ -128,12 +128,15 @@ def undo(hands: Hands, operation: Operation, before: State, force: bool) -> str:
     meant = dict(operation, pid=pid, start_ticks=found.start_ticks)
     count = _counter(machine, meant, pid)
     now = _processes.settled(machine, count)
+    raised = 0
     if same and _on_the_way(hands, meant) and now >= before["workers"]:
         # a worker told to go is still there: give it the time that an idle one needs, then take the order back
         if not _processes.wait_for(machine, lambda: count() < now, 5.0):
             _take_back(hands, meant)
+            raised = 1
+            # had the order never been sent, the one that takes it back is one too many, which soon shows
+            _processes.wait_for(machine, lambda: count() > before["workers"], _START_S / 4)
         now = _processes.settled(machine, count)
-    raised = 0
     while now < before["workers"] and raised < before["workers"]:
         _order(hands, meant, signal.SIGTTIN, "up")
         raised += 1
