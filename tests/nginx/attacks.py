@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import random
-from typing import Callable, Dict, List, NamedTuple
+from typing import Callable, Dict, List, NamedTuple, Sequence
 
 OWN = ["198.18.7.1", "2001:db8:5::1"]
 MONITORING = ["198.51.100.77", "2001:db8:77::9"]
@@ -58,8 +58,11 @@ def _lines(rng: random.Random, client: str, path: str = "/export", user: str = "
     return made
 
 
-def _case(rng: random.Random, name: str, path: str = "/export", clients: List[str] = (), http: str = "", lines: List[str] = (), forwarded: bool = False) -> Case:
-    return Case(name, path, list(clients), list(MONITORING), http, forwarded, list(lines) or _lines(rng, (list(clients) or [_public(rng)])[0].split("\n")[0][:60]))
+def _case(
+    rng: random.Random, name: str, path: str = "/export", clients: Sequence[str] = (), http: str = "", lines: Sequence[str] = (), forwarded: bool = False
+) -> Case:
+    busiest = (list(clients) or [_public(rng)])[0].split("\n")[0][:60]
+    return Case(name, path, list(clients), list(MONITORING), http, forwarded, list(lines) or _lines(rng, busiest))
 
 
 def spoofed_forwarding(rng: random.Random) -> Case:
@@ -93,15 +96,18 @@ def embedded(rng: random.Random) -> Case:
 
 
 def zoned(rng: random.Random) -> Case:
-    return _case(rng, "zoned IPv6", clients=[rng.choice(["fe80::1%eth0", "2001:db8:9::1%1", "fe80::1%25eth0", "::1%lo", "2001:db8:9::1%;}", "fe80::1%eth0/64"])])
+    texts = ["fe80::1%eth0", "2001:db8:9::1%1", "fe80::1%25eth0", "::1%lo", "2001:db8:9::1%;}", "fe80::1%eth0/64"]
+    return _case(rng, "zoned IPv6", clients=[rng.choice(texts)])
 
 
 def octal(rng: random.Random) -> Case:
-    return _case(rng, "octal", clients=[rng.choice(["0177.0.0.1", "010.1.2.3", "192.0.2.010", "0300.0250.1.1", "192.00.2.1", "::ffff:010.1.2.3", "010.0.0.0/8"])])
+    texts = ["0177.0.0.1", "010.1.2.3", "192.0.2.010", "0300.0250.1.1", "192.00.2.1", "::ffff:010.1.2.3", "010.0.0.0/8"]
+    return _case(rng, "octal", clients=[rng.choice(texts)])
 
 
 def other_numbers(rng: random.Random) -> Case:
-    texts = ["2130706433", "0x7f000001", "127.1", "0x7f.0.0.1", "10.1", "\uff11\uff12\uff17.0.0.1", "\u0661\u0662\u0667.0.0.1", "192.0.2.1/\u0663\u0662", "192.0.2.1e1"]
+    texts = ["2130706433", "0x7f000001", "127.1", "0x7f.0.0.1", "10.1", "\uff11\uff12\uff17.0.0.1", "\u0661\u0662\u0667.0.0.1", "192.0.2.1/\u0663\u0662",
+             "192.0.2.1e1"]
     return _case(rng, "other spellings of numbers", clients=[rng.choice(texts)])
 
 
@@ -125,7 +131,8 @@ def only_protected_ask(rng: random.Random) -> Case:
     return _case(rng, "only protected addresses ask", lines=_lines(rng, rng.choice(PROTECTED)))
 
 
-INJECTIONS = ['"', "'", ";", "}", "{", "$request_uri", "${host}", "\\", "\\\\", '\\"', "\n", "\r\n", "\t", "#", '" 1; } server { listen 9999; } map $uri $x { "', "\\x22", "%22",
+INJECTIONS = ['"', "'", ";", "}", "{", "$request_uri", "${host}", "\\", "\\\\", '\\"', "\n", "\r\n", "\t", "#", "\\x22", "%22",
+              '" 1; } server { listen 9999; } map $uri $x { "',
               "%0a", "%3b%7d", "`id`", "$(id)", "{{ 7*7 }}", "{% raw %}", "\u202e", "\x1b[2J", "\xff", "\udcff", "\udc80\udcfe", "\u2028", "*/", "<!--"]
 
 
@@ -141,7 +148,8 @@ def injected_address(rng: random.Random) -> Case:
 
 
 def expressions(rng: random.Random) -> Case:
-    return _case(rng, "expressions in a path", path=rng.choice(["/.*", "/(a+)+$", "/[", "/a|.", "/(?i)x", "/x{1,9999}", "/\\d+", "/^", "/+", "/?", "/(?P<x>.)", "~/x", "/.*$*"]))
+    texts = ["/.*", "/(a+)+$", "/[", "/a|.", "/(?i)x", "/x{1,9999}", "/\\d+", "/^", "/+", "/?", "/(?P<x>.)", "~/x", "/.*$*"]
+    return _case(rng, "expressions in a path", path=rng.choice(texts))
 
 
 def places(rng: random.Random) -> Case:
@@ -150,7 +158,8 @@ def places(rng: random.Random) -> Case:
 
 
 def odd_paths(rng: random.Random) -> Case:
-    texts = ["", "export", "//export", "/a/../b", "/./x", "/%2e%2e/x", "/%00", "/\0", "/a?b", "/a#b", "/" + "a" * 600, "/...", "/caf\xe9", "/%C3%A9", "/%", "/%zz", "*", "/*", "/**"]
+    texts = ["", "export", "//export", "/a/../b", "/./x", "/%2e%2e/x", "/%00", "/\0", "/a?b", "/a#b", "/" + "a" * 600, "/...", "/caf\xe9", "/%C3%A9", "/%",
+             "/%zz", "*", "/*", "/**"]
     return _case(rng, "odd paths", path=rng.choice(texts))
 
 
@@ -162,7 +171,8 @@ def forged_lines(rng: random.Random) -> Case:
 
 
 def delivery(rng: random.Random) -> Case:
-    return _case(rng, "delivery network", clients=[rng.choice(["172.64.1.1", "104.16.5.0/24", "2606:4700::/48", "35.191.3.4", "151.101.64.1", "172.64.0.0/16", "104.0.0.0/8"])])
+    texts = ["172.64.1.1", "104.16.5.0/24", "2606:4700::/48", "35.191.3.4", "151.101.64.1", "172.64.0.0/16", "104.0.0.0/8"]
+    return _case(rng, "delivery network", clients=[rng.choice(texts)])
 
 
 def many(rng: random.Random) -> Case:

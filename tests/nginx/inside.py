@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Dict, List, Set, Tuple
 
 REPO = Path(__file__).resolve().parents[2]
 ETC = Path("/etc/nginx")
@@ -28,7 +28,7 @@ ORIGINAL = Path("/var/tmp/nginx-original")
 #: The clients' addresses live in a network of their own: neither private nor this host's.
 CLIENTS = ["192.88.99.%d" % number for number in range(10, 60)]
 HERE = "10.231.77.1"
-ASKED = 9
+ASKED = 7
 BURST = 2
 
 SETUP = """
@@ -81,6 +81,48 @@ def lay(folder: Path) -> None:
     os.utime(str(ETC / "nginx.conf"), (0, 0))
 
 
+#: What only modules know that are not packaged here.
+OF_MODULES = re.compile(
+    r"(.*_by_lua.*|lua_.*|js_.*|brotli.*|more_.*|http2|spdy.*|pagespeed.*|passenger.*|upload_progress|track_uploads|report_uploads|rtmp.*|vod.*|auth_.*)")
+
+
+def lend(problem: str) -> bool:
+    """Define at http level what a part of a configuration takes for granted."""
+    lent = {
+        r'unknown log format "([^"]+)"': "log_format %s '$remote_addr [$time_local] \"$request\" $status';",
+        r'zero size shared memory zone "([^"]+)"': "limit_req_zone $binary_remote_addr zone=%s:1m rate=1000r/s;",
+        r'no "(ssl_certificate)" is defined': "%s /var/tmp/cert.pem; ssl_certificate_key /var/tmp/key.pem;",
+    }
+    for pattern, text in lent.items():
+        found = re.search(pattern, problem)
+        path = ETC / "conf.d" / "0000-lent.conf"
+        line = text % found.group(1) + "\n" if found else ""
+        if found and (not path.exists() or line not in path.read_text(encoding="utf-8")):
+            with path.open("a", encoding="utf-8") as stream:
+                stream.write(line)
+            return True
+    return False
+
+
+def leave_out(path: Path, line: int, name: str) -> bool:
+    """Take one directive out of a file, with its block."""
+    text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    rows = text.split("\n")
+    start = sum(len(row) + 1 for row in rows[:line - 1])
+    # nginx names the line that the directive ends in
+    start = text.rfind(name, 0, start + len(rows[line - 1]) + 1)
+    if start < 0:
+        return False
+    place, depth = start, 0
+    while place < len(text):
+        depth += {"{": 1, "}": -1}.get(text[place], 0)
+        place += 1
+        if depth == 0 and text[place - 1] in ";}":
+            break
+    path.write_text(text[:start] + text[place:], encoding="utf-8", errors="surrogateescape")
+    return True
+
+
 def stand_in(problem: str) -> bool:
     """Put there what one complaint misses; whether that may have helped."""
     found = re.search(r'"(/[^"]+)" failed \(2: No such file', problem) or re.search(r'(?:certificate(?: key)?|file\() ?"(/[^"]+)"', problem)
@@ -108,12 +150,26 @@ def stand_in(problem: str) -> bool:
         with open("/etc/hosts", "a", encoding="utf-8") as stream:
             stream.write("127.0.0.1 %s\n" % (name or found).group(1))
         return True
+    found = re.search(r'no port in upstream "([^"]+)"', problem)
+    if found and (ETC / "conf.d").is_dir():
+        with (ETC / "conf.d" / "0000-lent.conf").open("a", encoding="utf-8") as stream:
+            stream.write("upstream %s { server 127.0.0.1:9; }\n" % found.group(1))
+        return True
     found = re.search(r'getpwnam\("([a-z0-9_-]+)"\)', problem)
     if found:
         return sh("useradd -r -M %s" % found.group(1)).returncode == 0
     found = re.search(r'getgrnam\("([a-z0-9_-]+)"\)', problem)
     if found:
         return sh("groupadd -r %s" % found.group(1)).returncode == 0
+    if (ETC / "conf.d").is_dir() and lend(problem):
+        return True
+    if 'no "events" section' in problem:
+        path = ETC / "nginx.conf"
+        path.write_text("events { }\n" + path.read_text(encoding="utf-8", errors="surrogateescape"), encoding="utf-8", errors="surrogateescape")
+        return True
+    found = re.search(r'unknown directive "([^"]+)" in (\S+):(\d+)', problem)
+    if found and OF_MODULES.match(found.group(1)):
+        return leave_out(Path(found.group(2)), int(found.group(3)), found.group(1))
     found = re.search(r"bind\(\) to \[?([0-9a-fA-F.:]+)\]?:\d+ failed \(99", problem)
     if found:
         return sh("ip address add %s dev lo" % found.group(1)).returncode == 0
@@ -192,13 +248,13 @@ ASK = r"""
 import json, socket, ssl, sys
 from concurrent.futures import ThreadPoolExecutor
 asked = json.loads(sys.argv[1])
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname = False
+context.verify_mode = ssl.CERT_NONE
 def one(job):
     try:
         stream = socket.create_connection((job["host"], job["port"]), 3, source_address=(job["source"], 0) if job["source"] else None)
         if job["tls"]:
-            context = ssl.create_default_context()
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
             stream = context.wrap_socket(stream, server_hostname=job["name"])
         stream.settimeout(2)
         stream.sendall(("GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % (job["path"], job["name"])).encode("latin-1"))
@@ -207,7 +263,7 @@ def one(job):
         return int(data.split(b" ", 2)[1]) if data.startswith(b"HTTP/") else 0
     except (OSError, ValueError, IndexError):
         return 0
-with ThreadPoolExecutor(12) as pool:
+with ThreadPoolExecutor(8) as pool:
     print(json.dumps(list(pool.map(one, asked))))
 """
 
@@ -231,17 +287,18 @@ def doors() -> List[Tuple[int, str, bool]]:
         secure = ask([job((port, "anything.invalid", True), "/", CLIENTS[-1])])[0] if plain in (0, 400) else 0
         if plain or secure:
             found += [(port, name, bool(secure)) for name in sorted(names)[:6]]
-    return found[:8]
+    return found[:5]
 
 
 def job(door: Tuple[int, str, bool], path: str, source: str) -> Dict[str, object]:
     return {"host": HERE, "port": door[0], "name": door[1], "tls": door[2], "path": path, "source": source}
 
 
-def statuses(where: List[Tuple[int, str, bool]], path: str, source: str) -> List[List[int]]:
-    """The answers to some requests in a row, by door."""
-    answers = ask([job(door, path, source) for door in where for dummy in range(ASKED)])
-    return [answers[place * ASKED: (place + 1) * ASKED] for place in range(len(where))]
+def statuses(where: List[Tuple[int, str, bool]], paths: List[str], source: str) -> Dict[str, List[List[int]]]:
+    """The answers to some requests in a row, by path and door."""
+    answers = ask([job(door, path, source) for path in paths for door in where for dummy in range(ASKED)])
+    rows = [answers[place: place + ASKED] for place in range(0, len(answers), ASKED)]
+    return {path: rows[place * len(where): (place + 1) * len(where)] for place, path in enumerate(paths)}
 
 
 # the limit
@@ -326,9 +383,10 @@ def by_hand(result: Dict[str, object]) -> str:
 
 def one_path(path: str, sources: List[str]) -> Tuple[str, str]:
     """(outcome, detail) of limiting one path in the nginx that runs."""
-    where = doors()
+    where = doors() or doors()
     others = [path + "x", path.upper(), "/", path.rpartition("/")[0] + "/zz"]
-    before = {other: statuses(where, other, sources[0]) for other in [path] + others}
+    others = [other for other in others if other != path]
+    before = statuses(where, [path] + others, sources[0])
     was, ran = tree(), workers()
     result = limit(path)
     if result.get("refused"):
@@ -343,13 +401,12 @@ def one_path(path: str, sources: List[str]) -> Tuple[str, str]:
     problems = []
     if workers() & ran or not workers():
         problems.append("the old workers are there still")
-    limited = [refusals(after, sooner) for after, sooner in zip(statuses(where, path, sources[1]), before[path])]
-    if not any(count >= ASKED - BURST - 3 for count in limited):
+    limited = [refusals(after, sooner) for after, sooner in zip(statuses(where, [path], sources[1])[path], before[path])]
+    if not any(count >= ASKED - BURST - 2 for count in limited):
         problems.append("the path is not limited at any of %d doors: %s, before %s" % (len(where), limited, before[path][:3]))
+    elsewhere = statuses(where, others, sources[2])
     for other in others:
-        if other.partition("?")[0] == path:
-            continue
-        for door, after, sooner in zip(where, statuses(where, other, sources[2]), before[other]):
+        for door, after, sooner in zip(where, elsewhere[other], before[other]):
             if refusals(after, sooner):
                 problems.append("%s is limited too at %s: %s, before %s" % (other, door, after, sooner))
     back = take_back()
@@ -357,7 +414,7 @@ def one_path(path: str, sources: List[str]) -> Tuple[str, str]:
         problems.append("not put back: %s" % back.get("msg"))
     if tree() != was:
         problems.append("the files are not what they were")
-    again = [refusals(after, sooner) for after, sooner in zip(statuses(where, path, sources[3]), before[path])]
+    again = [refusals(after, sooner) for after, sooner in zip(statuses(where, [path], sources[3])[path], before[path])]
     if any(again):
         problems.append("it limits still, after it was taken away: %s" % again)
     if problems:
@@ -385,6 +442,10 @@ def one(folder: Path, rng: random.Random) -> List[Dict[str, str]]:
         return [dict(row, outcome="wrong", detail="%s: %s" % (type(problem).__name__, problem))]
     finally:
         stop()
+        # those that would undo first: they are not to read a journal that is half gone
+        for name in os.listdir("/proc"):
+            if name.isdigit() and b"undo.pyz" in Path("/proc/%s/cmdline" % name).read_bytes():
+                os.kill(int(name), signal.SIGKILL)
         sh("rm -rf /var/lib/oncall-pressure")
 
 

@@ -68,7 +68,8 @@ def machine_of(case: Any, folder: Path) -> Machine:
     (folder / "etc/resolv.conf").write_text("nameserver %s\n" % attacks.RESOLVER, encoding="ascii")
     form = ""
     if case.forwarded:
-        form = "log_format f '$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\" \"$http_x_forwarded_for\"';"
+        form = ("log_format f '$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\" "
+                "\"$http_x_forwarded_for\"';")
     (folder / "etc/nginx/nginx.conf").write_text(
         attacks.CONFIG % (form + case.http, " f" if form else "", attacks.UPSTREAM), encoding="utf-8")
     lines = []
