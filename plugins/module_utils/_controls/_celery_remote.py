@@ -31,7 +31,7 @@ _SPACE_BYTES = 1024 * 1024 * 1024
 #: How long a worker may take to answer; how long all of them are listened to, at first and on a host that is slow; and the whole program, in seconds.
 _ANSWER_S = 5
 _EVERYBODY_S = (2, 8)
-_PROGRAM_S = 45.0
+_PROGRAM_S = 20.0
 
 _GLOBAL = ("-A", "--app", "-b", "--broker", "--result-backend", "--loader", "--config")
 _GLUED = ("-A", "-b")

@@ -130,7 +130,8 @@ def _written(machine: Machine, measured: Measured, target: Target, siblings: t.S
     if len(siblings) > 1:
         return _Part([], [], "each of its workers is a unit of its own: those that were stopped start at the next boot unless they are disabled")
     written = (_measure.written(measured).get("workers") or {}).get("value")
-    if isinstance(written, int) and written <= target.workers:
+    # of rq it is the copies of a program that count, and no setting of its command
+    if isinstance(written, int) and written <= target.workers and measured.service["component"] != "rq":
         return _Part([], ["its files ask for %d" % written])
     try:
         found = _lasting.plan(machine, measured.service, {"workers": target.workers})
