@@ -44,14 +44,16 @@ def folder_lines(case: dict[str, Any]) -> tuple[str, str, str]:
         made += "; printf 'old one\\n' > {0}/one.conf; printf 'old two\\n' > {0}/two.conf".format(folder)
     if "remount" in case:
         return made, "mount -o remount,ro " + folder, "mount -o remount,rw " + folder
-    full = "touch {0}/fill-1 {0}/fill-2 {0}/fill-3 2>/dev/null || true" if which == "inodes" else "dd if=/dev/zero of={0}/fill bs=1k status=none 2>/dev/null || true"
+    full = "dd if=/dev/zero of={0}/fill bs=1k status=none 2>/dev/null || true"
+    if which == "inodes":
+        full = "touch {0}/fill-1 {0}/fill-2 {0}/fill-3 2>/dev/null || true"
     return made, full.format(folder), "rm -f {0}/fill*".format(folder)
 
 
 def clear(bench: Bench, case: dict[str, Any]) -> None:
     """Take everything of a case away again."""
-    bench.host.sh("; ".join([case.get("heal", "true"), case.get("after", "true"), "umount {0} {1} 2>/dev/null".format(STATE, DISK), "rm -rf {0} /opt/kept".format(DISK),
-                             "systemctl reset-failed 2>/dev/null", "true"]), check=False)
+    mounts = "umount {0} {1} 2>/dev/null; rm -rf {1} /opt/kept".format(STATE, DISK)
+    bench.host.sh("; ".join([case.get("heal", "true"), case.get("after", "true"), mounts, "systemctl reset-failed 2>/dev/null", "true"]), check=False)
 
 
 def run_change(bench: Bench, case: dict[str, Any], request: dict[str, Any], cause: str) -> str:

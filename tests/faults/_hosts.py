@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import concurrent.futures
+import functools
 import io
 import json
 import os
@@ -35,8 +36,9 @@ def data_of(name: str) -> Any:
         return yaml.safe_load(stream)
 
 
+@functools.lru_cache(maxsize=None)
 def sources() -> bytes:
-    """An archive of what a host needs to run the real modules: the collection's code, Ansible's module_utils, our programs."""
+    """What a host needs to run the real modules, as it is when a run starts: an archive of the collection's code, Ansible's module_utils, our programs."""
     held = io.BytesIO()
 
     def plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:

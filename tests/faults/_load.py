@@ -26,7 +26,9 @@ MemoryMax=64M\\nRestart=always\\nRestartSec=2\\n' > /run/systemd/system/hungry.s
 systemctl daemon-reload
 systemctl start --no-block burn-1.service burn-2.service hungry.service
 """
-CALM = "systemctl stop burn-1.service burn-2.service hungry.service; rm -f /run/systemd/system/burn-*.service /run/systemd/system/hungry.service; systemctl daemon-reload"
+CALM = """systemctl stop burn-1.service burn-2.service hungry.service
+rm -f /run/systemd/system/burn-*.service /run/systemd/system/hungry.service
+systemctl daemon-reload"""
 WITHIN_S = 4
 
 

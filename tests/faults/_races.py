@@ -22,7 +22,7 @@ def request(operator: int, number: int) -> dict[str, Any]:
     content = "limit = {0}\n".format(operator)
     return {
         "mitigation": "race", "service": "crew-idle.service", "settle_s": 0.05,
-        "operations": [{"kind": "file", "path": "/etc/crew/edited.conf", "content": content}, {"kind": "file", "path": "/etc/crew/removed.conf", "content": content}],
+        "operations": [{"kind": "file", "path": "/etc/crew/{0}.conf".format(name), "content": content} for name in ("edited", "removed")],
         "options": dict(OPTIONS, confirm_within=60, incident="race-{0}-{1}".format(number, operator), owner="operator {0}".format(operator)),
     }
 

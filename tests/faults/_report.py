@@ -13,7 +13,44 @@ from typing import Any
 from _common import ROOT, run
 from _faults import KINDS, percentile
 
+CACHE = ROOT / ".cache" / "faults"
 RESULTS = ROOT / "docs" / "results" / "faults.json"
+
+
+def at() -> dict[str, Any]:
+    """Which code this is."""
+    commit = run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], check=False).stdout.strip() or None
+    changed = bool(run(["git", "-C", str(ROOT), "status", "--porcelain", "plugins"], check=False).stdout.strip())
+    return {"commit": commit, "uncommitted_changes": changed}
+
+
+# The code that the hosts were given, which may not be what lies here when a run ends.
+AT = at()
+
+
+def keep_row(row: dict[str, Any]) -> None:
+    """Each fault at once, so that a run that is ended has not been for nothing."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "rows.jsonl", "a", encoding="utf-8") as stream:
+        stream.write(json.dumps(dict(row, part="matrix", at=AT)) + "\n")
+
+
+def keep(asked: argparse.Namespace, name: str, rows: list[dict[str, Any]]) -> None:
+    """What a part found, for a report of several runs; a short run or one of a few mitigations is no part."""
+    if asked.fast or asked.mitigations:
+        return
+    CACHE.mkdir(parents=True, exist_ok=True)
+    (CACHE / (name + ".json")).write_text(json.dumps({"seed": asked.seed, "rows": [dict(row, at=AT) for row in rows]}), encoding="utf-8")
+
+
+def kept(names: list[str]) -> list[dict[str, Any]]:
+    """The rows of the last run of each part."""
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        path = CACHE / (name + ".json")
+        if path.exists():
+            rows += json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return rows
 
 
 def proven(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -38,7 +75,7 @@ def lateness(rows: list[dict[str, Any]]) -> dict[str, Any]:
             "restored_p99_s": percentile(done, 0.99)}
 
 
-def figures(asked: argparse.Namespace, rows: list[dict[str, Any]], finished: bool) -> dict[str, Any]:
+def figures(asked: argparse.Namespace, rows: list[dict[str, Any]]) -> dict[str, Any]:
     cells = table(rows)
     lowest = min((count for boundaries in cells.values() for kinds in boundaries.values() for count in kinds.values()), default=0)
     faults = proven(rows)
@@ -49,12 +86,13 @@ def figures(asked: argparse.Namespace, rows: list[dict[str, Any]], finished: boo
     for row in rows:
         part = parts.setdefault(row["part"], {"passed": 0, "failed": 0})
         part["failed" if row["wrong"] else "passed"] += 1
-    commit = run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], check=False).stdout.strip() or None
-    changed = bool(run(["git", "-C", str(ROOT), "status", "--porcelain", "plugins"], check=False).stdout.strip())
+    codes = sorted({str((row.get("at") or AT)["commit"]) for row in rows})
+    changed = any((row.get("at") or AT)["uncommitted_changes"] for row in rows)
     return {
-        "suite": "faults", "commit": commit, "uncommitted_changes": changed, "seed": asked.seed, "finished": finished,
+        "suite": "faults", "commits": codes, "uncommitted_changes": changed, "seed": asked.seed,
         "faults_proven": len(faults), "faults_not_proven": sum(1 for row in rows if row.get("hit") is False), "ended": ends,
-        "lowest_cell": lowest, "undo_after_deadline": lateness([row for row in rows if row["part"] != "load"]),
+        "lowest_cell": lowest, "cleared_by_the_next_call": sum(1 for row in faults if row.get("swept")),
+        "undo_after_deadline": lateness([row for row in rows if row["part"] != "load"]),
         "undo_after_deadline_under_load": lateness([row for row in rows if row["part"] == "load"]),
         "passed": sum(1 for row in rows if not row["wrong"]), "failed": sum(1 for row in rows if row["wrong"]), "parts": parts,
         "table": cells, "misses": [row for row in rows if row["wrong"]],
@@ -85,6 +123,7 @@ def text(found: dict[str, Any]) -> str:
         "| hosts wholly old, wholly new, in between | {0}, {1}, {2} |".format(
             found["ended"].get("old", 0), found["ended"].get("new", 0), found["ended"].get("between", 0)),
         "| fewest faults in a cell | {0} |".format(found["lowest_cell"]),
+        "| inert unit files left by a run that ended while it armed or disarmed, gone with the next call | {0} |".format(found["cleared_by_the_next_call"]),
         "| undo after its deadline: p50, p99, most (of {count}) | {p50_s} s, {p99_s} s, {max_s} s |".format(**late),
         "| the same with the load of an incident (of {count}) | {p50_s} s, {p99_s} s, {max_s} s |".format(**loaded), "",
         "| part | passed | failed |", "| --- | ---: | ---: |",
@@ -103,11 +142,10 @@ def label(row: dict[str, Any]) -> str:
     return "{0} {1}".format(row["part"], row["name"])
 
 
-def write(asked: argparse.Namespace, rows: list[dict[str, Any]], finished: bool) -> None:
-    """The figures as JSON, and beside it as a table; only a whole run replaces the committed ones."""
-    whole = finished and not asked.only and not asked.mitigations
-    path = Path(asked.json) if asked.json else RESULTS if whole else ROOT / ".cache" / "faults.json"
-    found = figures(asked, rows, finished)
+def write(asked: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
+    """The figures as JSON, and beside it as a table."""
+    path = Path(asked.json) if asked.json else RESULTS
+    found = figures(asked, rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     path.with_suffix(".md").write_text(text(found), encoding="utf-8")

@@ -45,6 +45,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--hosts", type=int, default=4, help="how many scratch hosts work side by side")
     parser.add_argument("--seed", type=int, help="draw everything as that run did")
     parser.add_argument("--json", help="write the figures there instead of docs/results/faults.json")
+    parser.add_argument("--prefix", default="", help="begin the hosts' names with this, so that two runs do not share them")
+    parser.add_argument("--report", action="store_true", help="make no fault: write docs/results from the last run of each part")
     parser.add_argument("--keep", action="store_true", help="leave the hosts running")
     return parser.parse_args()
 
@@ -59,11 +61,11 @@ def run_parts(asked: argparse.Namespace, benches: list[_faults.Bench], randomly:
             found = PARTS[name](benches, randomly, asked.fast)
         except LabError as problem:
             found = [{"part": name, "name": "the part itself", "wrong": [str(problem)]}]
-        rows += [dict(row, part=name) for row in found]
+        found = [dict(row, part=name) for row in found]
+        rows += found
+        _report.keep(asked, name, found)
         bad = sum(1 for row in found if row["wrong"])
         say("part {0}: {1} right, {2} wrong, {3:.0f} s".format(name, len(found) - bad, bad, time.monotonic() - started))
-        if not asked.fast:
-            _report.write(asked, rows, finished=False)
     return rows
 
 
@@ -76,10 +78,15 @@ def main() -> int:
     asked.seed = random.SystemRandom().randrange(10 ** 6) if asked.seed is None else asked.seed
     randomly = random.Random(asked.seed)
     _faults.ONLY = asked.mitigations.split(",") if asked.mitigations else None
+    _faults.KEEP = _report.keep_row
     hosts: list[Any] = []
-    with alone("faults"):
+    if asked.report:
+        rows = _report.kept(list(PARTS))
+        _report.write(asked, rows)
+        return ended(asked, rows)
+    with alone("faults" + asked.prefix):
         try:
-            hosts = _hosts.up(asked.hosts)
+            hosts = _hosts.up(asked.hosts, asked.prefix)
             benches = _faults.benches_for(hosts)
             rows = run_parts(asked, benches, randomly)
         except LabError as problem:
@@ -88,8 +95,12 @@ def main() -> int:
         finally:
             if not asked.keep:
                 _hosts.down(hosts)
-    if not asked.fast:
-        _report.write(asked, rows, finished=True)
+    if not asked.fast and not asked.only and not asked.mitigations:
+        _report.write(asked, rows)
+    return ended(asked, rows)
+
+
+def ended(asked: argparse.Namespace, rows: list[dict[str, Any]]) -> int:
     _report.say(rows)
     print("seed {0}".format(asked.seed))
     failed = sum(1 for row in rows if row["wrong"])

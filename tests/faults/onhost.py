@@ -106,6 +106,16 @@ def shoot(request: Dict[str, Any]) -> Dict[str, Any]:
     return answer
 
 
+def watch(request: Dict[str, Any]) -> Dict[str, Any]:
+    """Wait until the journal says a state or one after it; ``last`` is its last line then."""
+    until = time.monotonic() + request["timeout_s"]
+    while True:
+        states = [name for row in journals() for name in last_states(row["lines"])]
+        if any(name.partition(":")[0] == request["state"] for name in states) or time.monotonic() > until:
+            return {"last": states[-1] if states else None}
+        time.sleep(0.01)
+
+
 def late_s(lines: List[Dict[str, Any]], state_name: str) -> Optional[float]:
     """How long after its deadline the journal says so; null where the undo was not the deadline's."""
     deadline = None
@@ -177,7 +187,7 @@ def settle(request: Dict[str, Any]) -> Dict[str, Any]:
     mark = read_mark()
     pid = mark["pid"] if mark and not request.get("rebooted") else None
     while time.monotonic() < until and not quiet(pid) and not (request.get("failed_is_over") and given_up()):
-        time.sleep(0.1)
+        time.sleep(0.25)
     ended = quiet(pid)
     until = time.monotonic() + request.get("steady_s", 10.0)
     names = request.get("compare", ["old", "new"])
@@ -219,4 +229,5 @@ def clean(request: Dict[str, Any]) -> Dict[str, Any]:
 
 if __name__ == "__main__":
     asked = json.load(sys.stdin)
-    json.dump({"record": record, "shoot": shoot, "steady": steady, "settle": settle, "clean": clean}[asked["do"]](asked), sys.stdout, sort_keys=True)
+    doing = {"record": record, "watch": watch, "shoot": shoot, "steady": steady, "settle": settle, "clean": clean}
+    json.dump(doing[asked["do"]](asked), sys.stdout, sort_keys=True)

@@ -4,7 +4,7 @@
 """Record what one host is like, independently of the product, and compare two records.
 
 Runs on the host as one program: ``python3 state.py < request.json > state.json``. The request is state.yml as JSON plus the units to look at.
-A record is ``{"files": {path: facts}, "units": {unit: settings}, "kernel": {unit: limits}, "processes": {unit: count}, "unit_files": {...},
+A record is ``{"files": {path: facts}, "units": {unit: settings}, "kernel": {unit: limits}, "processes": {unit: count},
 "armed": [names], "own": [paths]}``; nothing in it depends on when it was made. Nothing of the product is imported here.
 """
 
@@ -89,10 +89,10 @@ def setting(name: str, value: str) -> str:
 def units(names: List[str], properties: List[str]) -> Dict[str, Any]:
     """Effective settings as the service manager has them loaded."""
     found: Dict[str, Any] = {}
-    for unit in names:
-        lines = said(["systemctl", "show", "--property", ",".join(properties), unit]).splitlines()
-        pairs = [line.partition("=") for line in lines if "=" in line]
-        found[unit] = {name: setting(name, value) for name, unused, value in sorted(pairs)}
+    blocks = said(["systemctl", "show", "--property", ",".join(["Id", *properties]), *names]).split("\n\n") if names else []
+    for block in blocks:
+        pairs = dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
+        found[pairs.pop("Id", "?")] = {name: setting(name, value) for name, value in sorted(pairs.items())}
     return found
 
 
@@ -153,20 +153,17 @@ def kernel(names: List[str], members: Dict[str, List[int]]) -> Dict[str, Any]:
 
 def record(request: Dict[str, Any]) -> Dict[str, Any]:
     members = groups()
-    everything = said(["systemctl", "list-unit-files", "--no-legend", "--plain"]).splitlines()
-    states = {line.split()[0]: line.split()[1] for line in everything if len(line.split()) > 1}
     listed = [line.split() for line in said(["systemctl", "list-units", "--all", "--no-legend", "--plain", OURS + "*"]).splitlines()]
     # A unit without a file that does nothing is a memory of systemd's until it reads its files anew; nothing can start it.
     loaded = [words[0] for words in listed if len(words) > 2 and words[2] != "inactive"]
     found = files(request["trees"], [row["path"] for row in request["excluded"]])
-    own = sorted(path for path in found if os.path.basename(path).startswith(OURS))
+    own = sorted(path for path in found if os.path.basename(path).lstrip(".").startswith(OURS))
     return {
         "files": {path: facts for path, facts in found.items() if path not in own},
         "units": units(request["units"], request["properties"]),
         "kernel": kernel(request["units"], members),
         "processes": {unit: len(members.get(unit, [])) for unit in request["units"]},
-        "unit_files": {name: state for name, state in states.items() if not name.startswith(OURS)},
-        "armed": sorted(set(loaded) | {name for name in states if name.startswith(OURS)}),
+        "armed": sorted(loaded),
         "own": own,
     }
 
@@ -181,9 +178,8 @@ def flat(state: Dict[str, Any]) -> Dict[str, Any]:
         for unit, values in state[part].items():
             for name, value in values.items():
                 found["%s %s %s" % (part, unit, name)] = value
-    for part in ("processes", "unit_files"):
-        for name, value in state[part].items():
-            found["%s %s" % (part, name)] = value
+    for name, value in state["processes"].items():
+        found["processes %s" % name] = value
     return found
 
 
