@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Build what rules look at from one snapshot: the host, each service, nginx.
+"""Build what rules look at from one snapshot: the host, each service, nginx, each job that runs.
 
 Private to oncall.pressure: no stable interface.
 
 A subject is a mapping: ``kind``, ``service`` (the service's row, null for a host), ``host``, ``machine``, ``oom``, ``nginx``,
-``processes``, ``taken``, and ``derived``, the figures made of them.
+``processes``, ``taken``, ``jobs``, ``job`` (of a job: its row), and ``derived``, the figures made of them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.plugin_utils._host_figures import host_figures, traffic_figures
+from ansible_collections.oncall.pressure.plugins.plugin_utils._job_figures import job_figures, job_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._service_figures import service_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, rows, text
 
@@ -40,10 +41,12 @@ _COLLECTORS = {
     "derived.kills": "oom",
     "derived.web": "services",
     "derived.traffic": "nginx",
+    "derived.job": "jobs",
+    "job": "jobs",
 }
 
 #: The collector without which there are no subjects of a kind.
-NEEDED = {"host": "host", "service": "services", "nginx": "nginx"}
+NEEDED = {"host": "host", "service": "services", "nginx": "nginx", "job": "jobs"}
 
 
 def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
@@ -52,12 +55,16 @@ def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
     found = [Subject("host", None, None, "host", {**shared, "kind": "host", "service": None, "derived": host_figures(snapshot)})]
     for service in [*_services(snapshot), *_gone(snapshot)]:
         identity = t.cast(str, service["id"])
-        data = {**shared, "kind": "service", "service": service, "derived": service_figures(service, snapshot)}
+        data = {**shared, "kind": "service", "service": service, "derived": {**service_figures(service, snapshot), "job": job_of(service, snapshot)}}
         found.append(Subject("service", identity, text(service, "name") or identity, text(service, "component") or "other", data))
     if isinstance(snapshot.get("nginx"), dict):
         row = next((row for row in _services(snapshot) if row.get("component") == "nginx"), None)
         data = {**shared, "kind": "nginx", "service": row, "derived": traffic_figures(snapshot)}
         found.append(Subject("nginx", text(row, "id"), text(row, "name") or text(row, "id"), "nginx", data))
+    cron = next((row for row in _services(snapshot) if row.get("component") == "cron"), None)
+    for job in [row for row in rows(snapshot, "jobs", "cron") if rows(row, "running")]:
+        data = {**shared, "kind": "job", "service": cron, "job": job, "derived": job_figures(job, snapshot)}
+        found.append(Subject("job", text(cron, "id"), text(job, "id"), "cron", data))
     return found
 
 

@@ -1,0 +1,47 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What rules look at in scheduled jobs: runs of one at once, what they use, how long they take; and which job a busy service is.
+
+Private to oncall.pressure: no stable interface. Every figure is null where something it is made of was not measured.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.oncall.pressure.plugins.plugin_utils._values import known, num, ratio, rows, text
+
+#: A timer may also start a daemon, late after a boot: what has run for longer than this is no job of it.
+_LONGEST_S = 86400.0
+
+
+def job_figures(job: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The figures under ``derived`` of a job: the age of its oldest run, that in periods of the job, its shares of the host."""
+    ages = known(*(num(run, "age_s") for run in rows(job, "running")))
+    oldest = max(ages, default=None)
+    share = ratio(num(job, "cpu"), num(snapshot, "host", "cpu", "usable"))
+    return {
+        "oldest_s": oldest,
+        "periods": ratio(oldest, num(job, "period_s")),
+        "cpu_share": None if share is None else min(share, 1.0),
+        "memory_share": ratio(num(job, "rss_bytes"), num(snapshot, "host", "memory", "limit_bytes")),
+    }
+
+
+def job_of(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """``id``: the job whose pausing would help a service: the timer that started it, or the entry of cron that uses most of it.
+
+    ``timer``: that timer alone; ``runs``: of the entry. Null where there is none.
+    """
+    for timer in rows(snapshot, "jobs", "timers"):
+        since = num(timer, "since_s")
+        if timer.get("activates") == service.get("id") and timer.get("running") is True and since is not None and since <= _LONGEST_S:
+            return {"id": text(timer, "id"), "timer": text(timer, "id"), "runs": 1}
+    busiest = max(rows(snapshot, "jobs", "cron"), key=lambda row: num(row, "cpu") or 0.0, default=None) if service.get("component") == "cron" else None
+    used, all_used = num(busiest, "cpu"), num(service, "cpu", "used")
+    # where several share it, pausing one is no answer
+    if busiest is None or not used or (all_used is not None and used < all_used / 2) or busiest.get("paused"):
+        return {"id": None, "timer": None, "runs": None}
+    return {"id": text(busiest, "id"), "timer": None, "runs": num(busiest, "overlap")}
