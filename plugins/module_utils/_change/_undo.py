@@ -113,6 +113,18 @@ def sweep(hands: Hands, entries: t.Sequence[Entry]) -> None:
         elif entry.state in _journal.PENDING and not entry.begun:
             Journal(hands.machine, hands.files, entry.folder).try_to_write("undone", why="never begun: its run ended")
             _arming.disarm(here)
+        if entry.state in _journal.ENDED:
+            _shed(here)
+
+
+def _shed(hands: Hands) -> None:
+    """Of what is over only the journal is kept: the program and the originals are of no use any more, and add up."""
+    for name in hands.files.names(hands.folder):
+        if name != "journal.jsonl":
+            try:
+                hands.files.remove(hands.folder + "/" + name)
+            except (OSError, Untrusted):
+                continue
 
 
 def open_entries(entries: t.Sequence[Entry]) -> list[Entry]:
