@@ -96,6 +96,12 @@ def check(machine: Machine, run: str) -> None:
         raise Refused("%s has this host for another %d s" % (_who(row), round(float(row["until_s"]) - machine.boot_s())))
 
 
+def preparing(machine: Machine) -> bool:
+    """Whether a run is alive that has not changed anything yet."""
+    row = holder(machine, over=True)
+    return row is not None and row.get("doing") == "preparing" and not _died_early(row)
+
+
 def _died_early(row: t.Mapping[str, t.Any]) -> bool:
     """Whether the holder ended before it changed anything: nothing is to be waited for."""
     pid = row.get("pid")

@@ -66,10 +66,16 @@ def watch(hands: Hands) -> bool:
 def _due(machine: Machine, folder: str) -> bool:
     """Sleep until the entry is due; False when it is over before."""
     while True:
+        # asked before the journal is read: who goes on to apply has written the deadline by then
+        preparing = _lease.preparing(machine)
         entry = _journal.read(machine, folder)
         left = entry.left_s(machine) if entry is not None else None
         if left is None:
             return False
+        if entry is not None and entry.deadline_s is None and preparing:
+            # we were started before the run could write down when it is due
+            machine.sleep(0.1)
+            continue
         if left <= 0:
             return True
         machine.sleep(min(left, 5.0))
