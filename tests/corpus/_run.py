@@ -4,7 +4,8 @@
 """Hold the parsers against corpora of labelled real texts: right, refused with a reason, wrong.
 
 DIR holds a folder per corpus: ``oom/oom.jsonl`` and ``commands/commands.jsonl``, one JSON object a line with ``id``, the text and its ``label``.
-The command lines serve twice: they are read, and the worker count of those that set one is rewritten and read back.
+The command lines serve twice: they are read, and the worker count of those that set one is rewritten and read back. ``cron/cron.jsonl`` says
+which jobs each file in ``cron/files/`` has: they are read, paused and resumed.
 The exit status is 1 when anything is wrong or the share refused is over its bound, 2 when there was nothing to check.
 """
 
@@ -31,7 +32,8 @@ class Corpus(NamedTuple):
     drawn: bool = False
 
 
-CORPORA = {"oom": Corpus("oom", 0.1), "commands": Corpus("commands", 0.1), "rewrites": Corpus("commands", 0.05, True)}
+CORPORA = {"oom": Corpus("oom", 0.1), "commands": Corpus("commands", 0.1), "rewrites": Corpus("commands", 0.05, True),
+           "cron": Corpus("cron", 0.02, True)}
 
 
 def check(name: str, folder: Path, seed: int = 0) -> List[Tuple[str, str, str]]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any, Dict, List
@@ -68,3 +69,13 @@ def test_a_refusal_is_told_and_bounded(tmp_path):
 def test_nothing_to_check_is_bad_input(tmp_path):
     assert run(tmp_path).returncode == 2
     assert run(corpus(tmp_path, []), "--only", "oom").returncode == 1
+
+
+def test_own_crontabs_are_right_and_a_wrong_label_is_seen(tmp_path):
+    done = run(SAMPLES, "--only", "cron")
+    assert done.returncode == 0 and " 4 items: 4 right, 0 refused (0.0 %), 0 wrong" in done.stdout, done.stdout
+    shutil.copytree(str(SAMPLES / "cron"), str(tmp_path / "cron"))
+    rows = tmp_path / "cron" / "cron.jsonl"
+    rows.write_text(rows.read_text(encoding="utf-8").replace('"jobs": 3', '"jobs": 2'), encoding="utf-8")
+    done = run(tmp_path, "--only", "cron")
+    assert done.returncode == 1 and "WRONG    system: jobs 3, labelled 2" in done.stdout

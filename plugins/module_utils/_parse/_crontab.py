@@ -21,6 +21,12 @@ _TIMES = re.compile(r"[ \t]*((?:%s[ \t]+){4}%s|@[a-z]+)[ \t]+(.*)" % (_FIELD, _F
 _VARIABLE = re.compile(r"[ \t]*(?:\"[^\"]*\"|'[^']*'|[A-Za-z_][A-Za-z0-9_]*)[ \t]*=")
 _USER = re.compile(r"(\S+)[ \t]+(\S.*)", re.DOTALL)
 
+#: What commands begin with and no user is called.
+_PROGRAMS = frozenset((
+    "bash cat cd chmod chown cp cron curl date docker echo env eval exec export find flock for if ionice kill ln logger ls make mkdir mv nice node perl php"
+    " printf python python2 python3 rm rsync ruby service set sh sleep source sudo systemctl tar test time timeout touch true wget while zsh"
+).split())
+
 _EVERY = {
     "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *", "@weekly": "0 0 * * 0", "@daily": "0 0 * * *", "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
@@ -115,7 +121,7 @@ def lines_of(data: bytes, numbers: t.Container[int]) -> list[bytes]:
     return [raw for number, raw in enumerate(data.split(b"\n"), 1) if number in numbers]
 
 
-def seems_system(data: bytes, commands: t.Container[str] = ()) -> bool:
+def seems_system(data: bytes, commands: t.Container[str] = _PROGRAMS) -> bool:
     """Whether the jobs of a file of unknown place name users: all have a word before their command that may be a name and is no command."""
     jobs = [line for line in read(data, True) if line.kind == "job"]
     return bool(jobs) and len(jobs) == sum(line.kind == "job" for line in read(data, False)) and all(
