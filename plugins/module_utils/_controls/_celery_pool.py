@@ -136,7 +136,8 @@ def undo(hands: Hands, operation: Operation, before: State, force: bool) -> str:
     if now >= before["workers"]:
         return "%s has %d pool processes: nothing to put back" % (name, now)
     try:
-        _grow(hands, _celery_remote.remote(machine, operation["service"], pid, found.start_ticks), pid, before["workers"])
+        to = _celery_remote.remote(machine, operation["service"], pid, found.start_ticks)
+        _grow(hands, to._replace(program_s=_celery_remote.PATIENT_S), pid, before["workers"])
     except Refused as problem:
         raise Failed("%s has %d of its %d former pool processes (%s); a restart brings them back" % (name, count(), before["workers"], problem)) from problem
     return "%s has %d pool processes again" % (name, count())

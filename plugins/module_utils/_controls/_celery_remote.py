@@ -33,6 +33,9 @@ _ANSWER_S = 5
 _EVERYBODY_S = (2, 8)
 _PROGRAM_S = 20.0
 
+#: The same for an undo: there is nothing else that it could do, so it waits for what is slow and does not leave a host in between.
+PATIENT_S = 90.0
+
 _GLOBAL = ("-A", "--app", "-b", "--broker", "--result-backend", "--loader", "--config")
 _GLUED = ("-A", "-b")
 _NOT_OURS = re.compile(r"(?:NOTIFY_SOCKET|LISTEN_.*|WATCHDOG_.*|INVOCATION_ID|JOURNAL_STREAM|MAINPID|SUPERVISOR_.*|PYTHONSTARTUP|PYTHONINSPECT)\Z")
@@ -48,6 +51,7 @@ class Remote(t.NamedTuple):
     environment: dict[str, str]
     who: As
     need_bytes: int
+    program_s: float = _PROGRAM_S
 
 
 class Command(t.NamedTuple):
@@ -226,11 +230,11 @@ def _ask(machine: Machine, to: Remote, arguments: t.Sequence[str]) -> tuple[t.An
     # first to be killed should memory run out all the same
     argv = ["/usr/bin/choom", "-n", "1000", "--"] + to.command + list(arguments)
     try:
-        outcome = machine.run(argv, _PROGRAM_S, environment=to.environment, who=to.who)
+        outcome = machine.run(argv, to.program_s, environment=to.environment, who=to.who)
     except OSError as problem:
         raise Refused("%s: celery's own program cannot be run for its user (%s)" % (name, problem.strerror)) from problem
     if outcome.timed_out:
-        raise Refused("%s: celery's own program did not end within %d s" % (name, _PROGRAM_S))
+        raise Refused("%s: celery's own program did not end within %d s" % (name, to.program_s))
     return _document(decode(outcome.out)), decode(outcome.err)
 
 
