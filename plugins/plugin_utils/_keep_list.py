@@ -60,13 +60,16 @@ def _networks(entry: t.Any, which: str) -> list[t.Any]:
         first, separator, last = entry.partition("-")
         if separator:
             ends = [netaddr.IPAddress(text.strip(), flags=netaddr.INET_PTON) for text in (first, last)]
-            networks = netaddr.iprange_to_cidrs(*ends)
+            # netaddr makes something of a range whose end comes first
+            networks = netaddr.iprange_to_cidrs(*ends) if ends[0].version == ends[1].version and ends[0] <= ends[1] else []
         else:
             address = first.partition("/")[0]
             netaddr.IPAddress(address, flags=netaddr.INET_PTON)
             networks = [netaddr.IPNetwork(entry).cidr]
     except (ValueError, TypeError, netaddr.AddrFormatError) as problem:
         raise BadKeepList("%s is no address, network or range: %s" % (which, said)) from problem
+    if not networks:
+        raise BadKeepList("%s is a range whose end comes before its start: %s" % (which, said))
     if any(network.prefixlen == 0 for network in networks):
         raise BadKeepList("%s holds every address, which leaves nobody to be limited: %s" % (which, said))
     return list(networks)
