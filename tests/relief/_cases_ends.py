@@ -26,9 +26,10 @@ def _busy_web(scene: Scene) -> None:
     scene.watch(UNIT, "gunicorn")
     scene.probe("/busy?sleep=0.2", SITE_PORT)
     scene.begin()
+    scene.figures["workers_target"] = 4
 
 
-def _applied(scene: Scene, play: Play, before: int) -> float:
+def _applied(scene: Scene, play: Play) -> float:
     """Wait until the change is made and waits to be confirmed."""
     _measure.until(lambda: "undone by the host in" in play.printed or play.child.poll() is not None, 120, "the change is made")
     scene.claim(play.child.poll() is None, "the playbook ended before it could be interrupted: " + play.printed.strip()[-300:])
@@ -50,7 +51,7 @@ def reboot_before_confirm(scene: Scene) -> None:
     """The host loses power between the change and its confirmation."""
     _busy_web(scene)
     play = scene.start("lower_workers", service=UNIT, workers=4, settle=90)
-    _applied(scene, play, 8)
+    _applied(scene, play)
     time.sleep(1)
     started = time.monotonic()
     _hosts.reboot(scene.host)
@@ -70,7 +71,7 @@ def operator_gone(scene: Scene) -> None:
     """The run is killed with SIGKILL after the change was made; the host has twenty seconds."""
     _busy_web(scene)
     play = scene.start("lower_workers", service=UNIT, workers=4, settle=90, confirm_within=20)
-    _applied(scene, play, 8)
+    _applied(scene, play)
     killed = play.kill()
     lowered = _measure.first_at_most(scene.looks(), 4, play.started)
     scene.claim(lowered is not None, "never down to 4 workers")

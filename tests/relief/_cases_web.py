@@ -145,7 +145,8 @@ def uvicorn_old(scene: Scene) -> None:
     scene.says(play, "oncall.pressure.restart_service")
     recycling = scene.start("recycle_workers", service=unit, max_requests=1000)
     scene.figures["recycle_workers_status"] = recycling.wait()
-    scene.claim(recycling.child.returncode != 0 and "never starts a worker again" in recycling.printed, "recycle_workers does not refuse: " + recycling.printed.strip()[-300:])
+    scene.claim(scene.figures["recycle_workers_status"] != 0 and "never starts a worker again" in recycling.printed,
+                "recycle_workers does not refuse: " + recycling.printed.strip()[-300:])
     scene.no_failure(play.started, "from_start_on")
     scene.figures["paths_changed"] = scene.changed_files()
     scene.rollback()

@@ -16,6 +16,7 @@ RESULTS = ROOT / "docs" / "results" / "relief.json"
 
 # Columns of the table: heading, and how it is made of a row's figures.
 COLUMNS = (
+    ("load average", lambda f: f.get("load_average", "")),
     ("workers", lambda f: "{0} -> {1} -> {2}".format(*(f.get(key, "?") for key in ("workers_before", "workers_target", "workers_after")))
      if "workers_target" in f else f.get("workers_before", "")),
     ("lowered after s", lambda f: f.get("lowered_after_s", "")),
