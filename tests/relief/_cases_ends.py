@@ -60,8 +60,8 @@ def reboot_before_confirm(scene: Scene) -> None:
     scene.watch(UNIT, "gunicorn")
     scene.old(what="the reboot")
     ended = time.monotonic()
-    good = [probe for probe in scene.probes() if probe["status"] == 200 and started < probe["t"]]
-    scene.figures["answers_again_after_s"] = round(good[0]["t"] - started, 1) if good else None
+    bad = [probe for probe in scene.probes() if probe["status"] != 200 and started < probe["t"]]
+    scene.figures["no_answer_for_s"] = round(bad[-1]["t"] - bad[0]["t"], 1) if bad else 0.0
     # Nginx and the service start side by side: what counts is that it answers once it is up.
     scene.no_failure(ended - 4, "once_up", ended)
     _status(scene, "UNDONE")
