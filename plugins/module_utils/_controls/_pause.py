@@ -221,7 +221,8 @@ def _timer(machine: Machine, wish: Wish, shown: t.Mapping[str, str]) -> _Chosen:
 
 def drop_in(path: str) -> str:
     """The file that forbids a timer's start by being there: it is its own condition, so that it forbids nothing once it is removed."""
-    return "# Written by oncall.pressure. The timer is paused as long as this file is here; the host removes it by itself.\n[Unit]\nConditionPathExists=!%s\n" % path
+    note = "# Written by oncall.pressure. The timer is paused as long as this file is here; the host removes it by itself.\n"
+    return note + "[Unit]\nConditionPathExists=!%s\n" % path
 
 
 def _merged(operations: t.Sequence[Operation]) -> list[Operation]:

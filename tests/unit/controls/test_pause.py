@@ -165,8 +165,8 @@ def test_the_spool_is_for_users_crontabs_alone(root: Path, path: str) -> None:
 
 
 def plan(root: Path, **wish: t.Any) -> t.Any:
-    given: t.Dict[str, t.Any] = {"job": "", "match": "", "everything": False, "essential": ["backup"], "stop_running": False, "wait_s": 5.0, "lifetime_s": 600.0}
-    return _pause.plan(Machine(str(root)), _pause.Wish(**dict(given, **wish)))
+    given: t.Dict[str, t.Any] = {"job": "", "match": "", "everything": False, "essential": ["backup"], "stop_running": False, "wait_s": 5.0}
+    return _pause.plan(Machine(str(root)), _pause.Wish(**dict(given, lifetime_s=600.0, **wish)))
 
 
 def test_one_entry_by_its_line_or_by_what_it_runs(root: Path) -> None:

@@ -35,7 +35,8 @@ def test_a_run_is_known(command: str, argv: List[str]) -> None:
 
 
 @pytest.mark.parametrize("command,argv", [
-    ("sleep 100", ["/bin/sh", "-c", "sleep 101"]), ("sleep 100", ["sleep", "101"]), ("sleep 100", ["nice", "sleep", "100"]), ("sleep 100; true", ["sleep", "100"]),
+    ("sleep 100", ["/bin/sh", "-c", "sleep 101"]), ("sleep 100", ["sleep", "101"]), ("sleep 100", ["nice", "sleep", "100"]),
+    ("sleep 100; true", ["sleep", "100"]),
     ("import", ["/usr/sbin/sendmail", "-i"]), ("echo 'open", ["echo", "open"]), ("true", []), ("", ["x"]),
 ])
 def test_another_process_is_none(command: str, argv: List[str]) -> None:
