@@ -210,7 +210,7 @@ confirm_within_s:
   returned: changed, outside check mode
   type: float
 refused:
-  description: Whether it was refused and nothing was touched. RV(msg) says why and what to do instead.
+  description: Whether it was refused and nothing was touched. C(msg) says why and what to do instead.
   returned: failure
   type: bool
 """

@@ -261,7 +261,8 @@ def _told(report: t.Mapping[str, t.Any], dry_run: bool) -> list[str]:
         return ["whom it refuses is not known: no log of errors says it"]
     asked = " of about %d that were meant" % report["asked"] if report["asked"] is not None else ""
     lines = ["%d requests%s %s in %g s" % (report["refused"], asked, verb, report["watched_s"])]
-    lines += ["  %s: %d" % (row["client"], row["refused"]) + (" of about %d" % row["asked"] if row["asked"] is not None else "") for row in report["clients"][:8]]
+    for row in report["clients"][:8]:
+        lines.append("  %s: %d" % (row["client"], row["refused"]) + (" of about %d" % row["asked"] if row["asked"] is not None else ""))
     return lines
 
 
