@@ -52,7 +52,7 @@ def folder_lines(case: dict[str, Any]) -> tuple[str, str, str]:
 
 def clear(bench: Bench, case: dict[str, Any]) -> None:
     """Take everything of a case away again."""
-    mounts = "umount {0} {1} 2>/dev/null; rm -rf {1} /opt/kept".format(STATE, DISK)
+    mounts = "chattr -R -i {0} 2>/dev/null; umount {0} {1} 2>/dev/null; rm -rf {1} /opt/kept".format(STATE, DISK)
     bench.host.sh("; ".join([case.get("heal", "true"), case.get("after", "true"), mounts, "systemctl reset-failed 2>/dev/null", "true"]), check=False)
 
 

@@ -26,6 +26,8 @@ from _common import ROOT, SSH_OPTIONS, LabError, alone, engine, options, run, ss
 
 HERE = Path(__file__).resolve().parent
 ON_HOST = "/opt/faults"
+# Set by the command line: each host has a control group of its own beside the engine's, so that other containers do not take its time.
+OWN_SHARE = False
 # What travels to a host beside the collection's own code; all of it imports nothing of the product but driver.py.
 PROGRAMS = ("driver.py", "onhost.py", "state.py", "plant.py", "contend.py")
 
@@ -189,7 +191,10 @@ def _make(name: str, port: int, data: dict[str, Any], archive: bytes) -> Contain
     lab["hosts"][name] = {"ssh_port": port}
     lab["run"]["memory"] = data["memory"]
     lab["run"]["capabilities"] += data["capabilities"]
-    run(_containers.run_words(program, name, _image.build(), lab))
+    words = _containers.run_words(program, name, _image.build(), lab)
+    if OWN_SHARE:
+        words[2:2] = ["--cgroup-parent", "/" + name]
+    run(words)
     host = Container(name, port)
     host.settled()
     _containers.authorise(program, name)

@@ -15,7 +15,7 @@ import _faults
 from _common import LabError
 from _faults import Bench
 
-EACH = 120
+EACH = 100
 # Two processes that burn all they get, and one that takes more memory than its limit, is killed and comes again.
 UNITS = """set -e
 for number in 1 2; do

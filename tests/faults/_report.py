@@ -43,9 +43,27 @@ def keep(asked: argparse.Namespace, name: str, rows: list[dict[str, Any]]) -> No
     (CACHE / (name + ".json")).write_text(json.dumps({"seed": asked.seed, "rows": [dict(row, at=AT) for row in rows]}), encoding="utf-8")
 
 
+def latest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each fault that was made again the last, with what was wrong before under ``mended``."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        key = (row["mitigation"], row["point"], row["kind"], row["number"])
+        before = found.pop(key, None)
+        if before is not None and (before["wrong"] or before.get("mended")) and not row["wrong"]:
+            row = dict(row, mended="; ".join(before["wrong"]) or before.get("mended"))
+        if before is not None and before["hit"] and not row["hit"]:
+            row = before
+        found[key] = row
+    return list(found.values())
+
+
 def kept(names: list[str]) -> list[dict[str, Any]]:
-    """The rows of the last run of each part."""
+    """The rows of the last run of each part; of the matrix every fault that was made, by one run or several."""
     rows: list[dict[str, Any]] = []
+    made = CACHE / "rows.jsonl"
+    if made.exists():
+        rows = latest([json.loads(line) for line in made.read_text(encoding="utf-8").splitlines()])
+        names = [name for name in names if name != "matrix"]
     for name in names:
         path = CACHE / (name + ".json")
         if path.exists():
@@ -95,6 +113,7 @@ def figures(asked: argparse.Namespace, rows: list[dict[str, Any]]) -> dict[str, 
         "undo_after_deadline": lateness([row for row in rows if row["part"] != "load"]),
         "undo_after_deadline_under_load": lateness([row for row in rows if row["part"] == "load"]),
         "passed": sum(1 for row in rows if not row["wrong"]), "failed": sum(1 for row in rows if row["wrong"]), "parts": parts,
+        "mended": [{"fault": label(row), "was": row["mended"][:300]} for row in rows if row.get("mended")],
         "table": cells, "misses": [row for row in rows if row["wrong"]],
         "cases": [{"part": row["part"], "name": row["name"], "said": row.get("said", ""), "right": not row["wrong"]} for row in rows if "name" in row],
     }
@@ -129,6 +148,10 @@ def text(found: dict[str, Any]) -> str:
         "| part | passed | failed |", "| --- | ---: | ---: |",
         *["| {0} | {1} | {2} |".format(name, part["passed"], part["failed"]) for name, part in found["parts"].items()], "", *lines(found), "",
     ]
+    if found["mended"]:
+        said += ["## Found and mended", "", "Wrong with earlier code, right when the same fault was made again:", ""]
+        said += ["- {fault}: {was}".format(**row) for row in found["mended"]]
+        said.append("")
     if found["misses"]:
         said += ["## Missed", ""]
         said += ["- {0}: {1}".format(label(row), "; ".join(row["wrong"])[:400]) for row in found["misses"]]

@@ -42,10 +42,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--fast", action="store_true", help="one fault per boundary and kind, nothing else; minutes")
     parser.add_argument("--only", help="parts, joined by commas: " + ", ".join(PARTS))
     parser.add_argument("--mitigations", help="only faults in these, joined by commas")
+    parser.add_argument("--points", help="only faults at these points, joined by semicolons: to make some again, with the seed that they were made with")
     parser.add_argument("--hosts", type=int, default=4, help="how many scratch hosts work side by side")
     parser.add_argument("--seed", type=int, help="draw everything as that run did")
     parser.add_argument("--json", help="write the figures there instead of docs/results/faults.json")
     parser.add_argument("--prefix", default="", help="begin the hosts' names with this, so that two runs do not share them")
+    parser.add_argument("--own-share", action="store_true", help="on a machine with other busy containers: as much CPU for each host as for one process")
     parser.add_argument("--report", action="store_true", help="make no fault: write docs/results from the last run of each part")
     parser.add_argument("--keep", action="store_true", help="leave the hosts running")
     return parser.parse_args()
@@ -78,6 +80,8 @@ def main() -> int:
     asked.seed = random.SystemRandom().randrange(10 ** 6) if asked.seed is None else asked.seed
     randomly = random.Random(asked.seed)
     _faults.ONLY = asked.mitigations.split(",") if asked.mitigations else None
+    _hosts.OWN_SHARE = asked.own_share
+    _faults.POINTS = asked.points.split(";") if asked.points else None
     _faults.KEEP = _report.keep_row
     hosts: list[Any] = []
     if asked.report:

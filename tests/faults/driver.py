@@ -59,12 +59,13 @@ def wrap(points: Boundaries) -> None:
     systemctl = importlib.import_module(BASE + "module_utils._change._systemctl")
     write, call, send = journal.Journal.write, systemctl.call, files.Files.signal
 
-    def write_line(self: t.Any, state: str, **more: t.Any) -> None:
+    def write_line(self: t.Any, state: str, **more: t.Any) -> t.Any:
         label = state + (":%s" % more["operation"] if "operation" in more else "")
         points.pass_by("%s > %s" % (points.last or "start", label))
-        write(self, state, **more)
+        written = write(self, state, **more)
         points.last = label
         points.pass_by(label)
+        return written
 
     def around(what: str, act: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
         def acting(*positional: t.Any, **named: t.Any) -> t.Any:
@@ -74,11 +75,10 @@ def wrap(points: Boundaries) -> None:
             return done
         return acting
 
-    def call_systemctl(machine: t.Any, words: t.Sequence[str], timeout_s: float) -> str:
+    def call_systemctl(machine: t.Any, words: t.Sequence[str], *positional: t.Any, **named: t.Any) -> t.Any:
         verb = next((word for word in words if not word.startswith("-")), "")
-        if verb not in MUTATING:
-            return call(machine, words, timeout_s)
-        return around("systemctl " + verb, call)(machine, words, timeout_s)
+        acting = around("systemctl " + verb, call) if verb in MUTATING else call
+        return acting(machine, words, *positional, **named)
 
     class Acts:
         """The os module as _files sees it: changes of the file system are boundaries."""
