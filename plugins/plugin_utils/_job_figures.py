@@ -21,11 +21,14 @@ def job_figures(job: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any]) -> 
     """The figures under ``derived`` of a job: the age of its oldest run, that in periods of the job, its shares of the host."""
     ages = known(*(num(run, "age_s") for run in rows(job, "running")))
     oldest = max(ages, default=None)
-    share = ratio(num(job, "cpu"), num(snapshot, "host", "cpu", "usable"))
+    used = num(job, "cpu")
+    share = ratio(used, num(snapshot, "host", "cpu", "usable"))
     return {
         "oldest_s": oldest,
         "periods": ratio(oldest, num(job, "period_s")),
         "cpu_share": None if share is None else min(share, 1.0),
+        # what its runs use and would use besides, had there been processors free
+        "wants_share": ratio(None if used is None else used + (num(job, "cpu_wait") or 0.0), num(snapshot, "host", "cpu", "usable")),
         "memory_share": ratio(num(job, "rss_bytes"), num(snapshot, "host", "memory", "limit_bytes")),
     }
 

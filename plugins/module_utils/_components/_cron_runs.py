@@ -32,7 +32,7 @@ _LATE_S = 30.0
 class Run(t.NamedTuple):
     """One run of a job: its first process, whose it is, since when, and what it and all below it use.
 
-    pids: (pid, start in ticks) of each; cpu: CPUs over the window, null where it was not watched for one
+    pids: (pid, start in ticks) of each; cpu: CPUs over the window, cpu_wait: those that it stood in line for; null where it was not watched for one
     """
 
     pid: int
@@ -42,6 +42,7 @@ class Run(t.NamedTuple):
     pids: t.Sequence[tuple[int, int]]
     rss_bytes: int
     cpu: float | None = None
+    cpu_wait: float | None = None
 
     def row(self) -> dict[str, t.Any]:
         """What a document says of it."""
@@ -55,6 +56,7 @@ class Run(t.NamedTuple):
 class _Tree(t.NamedTuple):
     stats: dict[int, _proc.Stat]
     ticks: int
+    waited_ns: dict[int, int]
 
 
 def look(machine: Machine, window_s: float, own_pids: t.AbstractSet[int] = frozenset()) -> list[Run] | None:
@@ -76,6 +78,8 @@ def look(machine: Machine, window_s: float, own_pids: t.AbstractSet[int] = froze
         first = new.stats.get(pid)
         if first is None or pid not in old.stats or old.stats[pid].start_ticks != first.start_ticks:
             continue
+        waited = [waited_ns - old.waited_ns[here] for here, waited_ns in new.waited_ns.items() if here in old.waited_ns]
+        cpu_wait = max(sum(waited), 0) / 1e9 / passed if waited and passed > 0 and window_s > 0 else None
         cpu = max(new.ticks - old.ticks, 0) / machine.ticks_per_s / passed if passed > 0 and window_s > 0 else None
         try:
             uid = machine.stat("/proc/%d" % pid).st_uid
@@ -84,7 +88,7 @@ def look(machine: Machine, window_s: float, own_pids: t.AbstractSet[int] = froze
             continue
         pids = [(row.pid, row.start_ticks) for row in new.stats.values()]
         rss_bytes = sum(row.rss_pages for row in new.stats.values()) * machine.page_bytes
-        found.append(Run(pid, uid, max(uptime_s - first.start_ticks / machine.ticks_per_s, 0.0), argv, pids, rss_bytes, cpu))
+        found.append(Run(pid, uid, max(uptime_s - first.start_ticks / machine.ticks_per_s, 0.0), argv, pids, rss_bytes, cpu, cpu_wait))
     return sorted(found, key=lambda run: (-run.age_s, run.pid))
 
 
@@ -135,7 +139,17 @@ def _tree(machine: Machine, pid: int) -> _Tree:
         if found is not None:
             stats[here] = found
             left += _children(machine, here)
-    return _Tree(stats, sum(row.user_ticks + row.system_ticks + row.ended_ticks for row in stats.values()))
+    waited = {here: _waited_ns(machine, here) for here in stats}
+    ticks = sum(row.user_ticks + row.system_ticks + row.ended_ticks for row in stats.values())
+    return _Tree(stats, ticks, {here: value for here, value in waited.items() if value is not None})
+
+
+def _waited_ns(machine: Machine, pid: int) -> int | None:
+    """How long a process's first thread has been ready to run without a processor; null where the kernel does not count it."""
+    try:
+        return int(machine.peek("/proc/%d/schedstat" % pid, 128).split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _children(machine: Machine, pid: int) -> list[int]:

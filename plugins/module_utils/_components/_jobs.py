@@ -61,11 +61,13 @@ def rows(machine: Machine, entries: t.Sequence[Entry], runs: t.Sequence[_cron_ru
 def _row(entry: Entry, runs: t.Sequence[_cron_runs.Run], now: datetime.datetime) -> dict[str, t.Any]:
     due, period_s = next_due(entry.line.schedule, now)
     used = [run.cpu for run in runs if run.cpu is not None]
+    waited = [run.cpu_wait for run in runs if run.cpu_wait is not None]
     return {
         "id": clean(entry.id, 200), "path": clean(entry.path, 200), "line": entry.line.number, "user": clean(entry.user or "", 64) or None,
         "schedule": clean(entry.line.schedule, 100), "command": clean(entry.line.command, _COMMAND), "paused": entry.line.kind == "paused",
         "due_in_s": due, "period_s": period_s, "running": [run.row() for run in runs[:_cron_runs.SHOWN]], "overlap": len(runs),
-        "cpu": round(sum(used), 3) if used else None, "rss_bytes": sum(run.rss_bytes for run in runs) if runs else None,
+        "cpu": round(sum(used), 3) if used else None, "cpu_wait": round(sum(waited), 3) if waited else None,
+        "rss_bytes": sum(run.rss_bytes for run in runs) if runs else None,
     }
 
 
