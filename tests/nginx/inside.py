@@ -29,6 +29,9 @@ ORIGINAL = Path("/var/tmp/nginx-original")
 CLIENTS = ["192.88.99.%d" % number for number in range(10, 60)]
 HERE = "10.231.77.1"
 ASKED = 7
+
+#: (address, port), name, TLS
+Door = Tuple[Tuple[str, int], str, bool]
 BURST = 2
 
 SETUP = """
@@ -273,19 +276,25 @@ def ask(jobs: List[Dict[str, object]]) -> List[int]:
     return list(json.loads(done.stdout.decode()))
 
 
-def doors() -> List[Tuple[int, str, bool]]:
-    """(port, name, TLS) of everything that answers from outside: every port that nginx listens on, every name that its configuration has."""
+def doors() -> List[Door]:
+    """(address and port, name, TLS) of everything that answers from outside: every port that nginx listens on, every name that its configuration has."""
     text = sh("nginx -T 2>/dev/null").stdout
     text = re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)
     names = {"anything.invalid"}
     for line in re.findall(r"^\s*server_name\s+([^;]*);", text, re.MULTILINE):
         names |= {re.sub(r"^\*?\.", "www.", name.strip("\"'")) for name in line.split() if re.match(r"[A-Za-z0-9.*_-]+$", name) and not name.endswith("*")}
-    ports = sorted({int(port) for port in re.findall(r":(\d+)\s", sh("ss -ltnpH | grep nginx").stdout)})
-    found = []
-    for port in ports[:8]:
+    places = set()
+    for line in sh("ss -ltnpH | grep nginx").stdout.splitlines():
+        host, dummy, port = line.split()[3].rpartition(":")
+        if host in ("0.0.0.0", "*", "[::]"):
+            places.add((HERE, int(port)))
+        elif re.match(r"[0-9.]+$", host) and not host.startswith("127."):
+            places.add((host, int(port)))
+    found: List[Door] = []
+    for place in sorted(places)[:8]:
         # a server may close the connection without a word (444): each name has to be asked
         for secure in (False, True):
-            tried = [(port, name, secure) for name in sorted(names)[:6]]
+            tried = [(place, name, secure) for name in sorted(names)[:6]]
             answers = ask([job(door, "/", CLIENTS[-1]) for door in tried])
             answered = [door for door, answer in zip(tried, answers) if answer and not (answer == 400 and not secure)]
             found += answered
@@ -294,11 +303,11 @@ def doors() -> List[Tuple[int, str, bool]]:
     return found[:5]
 
 
-def job(door: Tuple[int, str, bool], path: str, source: str) -> Dict[str, object]:
-    return {"host": HERE, "port": door[0], "name": door[1], "tls": door[2], "path": path, "source": source}
+def job(door: Door, path: str, source: str) -> Dict[str, object]:
+    return {"host": door[0][0], "port": door[0][1], "name": door[1], "tls": door[2], "path": path, "source": source}
 
 
-def statuses(where: List[Tuple[int, str, bool]], paths: List[str], source: str) -> Dict[str, List[List[int]]]:
+def statuses(where: List[Door], paths: List[str], source: str) -> Dict[str, List[List[int]]]:
     """The answers to some requests in a row, by path and door."""
     answers = ask([job(door, path, source) for path in paths for door in where for dummy in range(ASKED)])
     rows = [answers[place: place + ASKED] for place in range(0, len(answers), ASKED)]
