@@ -18,6 +18,8 @@ from _faults import OPTIONS, Bench
 from _hosts import data_of
 
 WITHIN_S = 6
+# Set by the command line: only these.
+NAMES: list[str] | None = None
 STATE, DISK = "/var/lib/oncall-pressure", "/srv/disk"
 
 
@@ -144,7 +146,8 @@ def spread(benches: list[Bench], cases: list[dict[str, Any]], work: Callable[[Be
     """All cases, side by side on the hosts; a line is printed as each ends."""
     waiting: queue.Queue[dict[str, Any]] = queue.Queue()
     for case in cases:
-        waiting.put(case)
+        if NAMES is None or case["name"] in NAMES:
+            waiting.put(case)
     rows: list[dict[str, Any]] = []
 
     def serve(bench: Bench) -> None:

@@ -40,7 +40,15 @@ def keep(asked: argparse.Namespace, name: str, rows: list[dict[str, Any]]) -> No
     if asked.fast or asked.mitigations:
         return
     CACHE.mkdir(parents=True, exist_ok=True)
-    (CACHE / (name + ".json")).write_text(json.dumps({"seed": asked.seed, "rows": [dict(row, at=AT) for row in rows]}), encoding="utf-8")
+    if asked.names:
+        done = {row["name"]: row for row in rows}
+        before = {row["name"]: row for row in kept([name])}
+        for row in rows:
+            earlier = before.get(row["name"], {})
+            if not row["wrong"] and (earlier.get("wrong") or earlier.get("mended")):
+                row["mended"] = "; ".join(earlier.get("wrong") or []) or earlier["mended"]
+        rows = [row for other, row in before.items() if other not in done] + rows
+    (CACHE / (name + ".json")).write_text(json.dumps({"seed": asked.seed, "rows": [dict(row, at=row.get("at", AT)) for row in rows]}), encoding="utf-8")
 
 
 def latest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -61,7 +69,7 @@ def kept(names: list[str]) -> list[dict[str, Any]]:
     """The rows of the last run of each part; of the matrix every fault that was made, by one run or several."""
     rows: list[dict[str, Any]] = []
     made = CACHE / "rows.jsonl"
-    if made.exists():
+    if made.exists() and "matrix" in names:
         rows = latest([json.loads(line) for line in made.read_text(encoding="utf-8").splitlines()])
         names = [name for name in names if name != "matrix"]
     for name in names:

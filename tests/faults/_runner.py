@@ -43,6 +43,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", help="parts, joined by commas: " + ", ".join(PARTS))
     parser.add_argument("--mitigations", help="only faults in these, joined by commas")
     parser.add_argument("--points", help="only faults at these points, joined by semicolons: to make some again, with the seed that they were made with")
+    parser.add_argument("--names", help="of the lists of cases only these, joined by commas; the report keeps what was found for the others")
     parser.add_argument("--hosts", type=int, default=4, help="how many scratch hosts work side by side")
     parser.add_argument("--seed", type=int, help="draw everything as that run did")
     parser.add_argument("--json", help="write the figures there instead of docs/results/faults.json")
@@ -80,6 +81,7 @@ def main() -> int:
     asked.seed = random.SystemRandom().randrange(10 ** 6) if asked.seed is None else asked.seed
     randomly = random.Random(asked.seed)
     _faults.ONLY = asked.mitigations.split(",") if asked.mitigations else None
+    _cases.NAMES = asked.names.split(",") if asked.names else None
     _hosts.OWN_SHARE = asked.own_share
     _faults.POINTS = asked.points.split(";") if asked.points else None
     _faults.KEEP = _report.keep_row
