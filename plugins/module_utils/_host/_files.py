@@ -490,6 +490,8 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 def _unlink(name: str, folder: int) -> None:
     try:
+        # asked first: a file system that is mounted read-only refuses to remove even what is not there
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
         os.unlink(name, dir_fd=folder)
     except FileNotFoundError:
         pass
