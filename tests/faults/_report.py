@@ -141,7 +141,7 @@ def text(found: dict[str, Any]) -> str:
     said = [
         "<!--", "Copyright (c) 2026, oncall.pressure maintainers",
         "GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)",
-        "SPDX-License-Identifier: GPL-3.0-or-later", "-->", "", "# Faults", "",
+        "SPDX-License-" + "Identifier: GPL-3.0-or-later", "-->", "", "# Faults", "",
         "Written by `make faults`; the figures are those of `faults.json`. A boundary is the journal's last line when the fault was made, and a fault counts",
         "only where the journal proves it. The faults of a cell are spread over the points that follow its line (before and after each rename, each",
         "order to systemd, each signal).", "",

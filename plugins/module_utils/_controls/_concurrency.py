@@ -161,7 +161,9 @@ def _proposals(measured: Measured, wish: Wish, target: Target, now: _Part, lasti
     elif _measure.between_restarts(service):
         proposals.append("it is %s and must be started: %s" % (service.get("state"), command))
     elif target.workers >= _target.running(service):
-        proposals.append("it may still start up to %d until a restart, which waits for what it does only as long as its manager lets it: %s" % (target.present, command))
+        proposals.append(
+            "it may still start up to %d until a restart, which waits for what it does only as long as its manager lets it: %s" % (target.present, command)
+        )
     else:
         proposals.append(
             "it still runs %d, and %d after a restart, which waits for what it does only as long as its manager lets it: %s"
