@@ -94,10 +94,8 @@ class Files:
 
     @staticmethod
     def _state(place: Place, found: os.stat_result, data: bytes, descriptor: int) -> dict[str, t.Any]:
-        return {
-            "exists": True, "path": place.path, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(),
-            "mode": "%04o" % stat.S_IMODE(found.st_mode), "uid": found.st_uid, "gid": found.st_gid, "xattrs": _attributes.read(descriptor),
-        }
+        told = {"exists": True, "path": place.path, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "uid": found.st_uid, "gid": found.st_gid}
+        return dict(told, mode="%04o" % stat.S_IMODE(found.st_mode), xattrs=_attributes.read(descriptor))
 
     def trusted(self, path: str) -> bool:
         """Whether there is a file at ``path`` that none but root (or we) can change or put another in the place of."""
