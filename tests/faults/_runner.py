@@ -87,6 +87,7 @@ def main() -> int:
     _faults.KEEP = _report.keep_row
     hosts: list[Any] = []
     if asked.report:
+        asked.seed = None
         rows = _report.kept(list(PARTS))
         _report.write(asked, rows)
         return ended(asked, rows)

@@ -117,12 +117,13 @@ def watch(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def late_s(lines: List[Dict[str, Any]], state_name: str) -> Optional[float]:
-    """How long after its deadline the journal says so; null where the undo was not the deadline's."""
+    """How long after its deadline the journal says so first; null where nothing was undone then, or before it."""
     deadline = None
     for line in lines:
         if line.get("deadline_s") is not None:
             deadline = line["deadline_s"]
-        if line["state"] == state_name and line.get("why") == "deadline" and deadline is not None:
+        # A run that was still at work then is told to end, and takes back what it did itself.
+        if line["state"] == state_name and line.get("why") in ("deadline", "failed") and deadline is not None and line["boot_s"] >= deadline:
             return round(line["boot_s"] - deadline, 3)
     return None
 
