@@ -68,7 +68,7 @@ def attempt(bench: Bench, case: dict[str, Any]) -> dict[str, Any]:
     bench.host.sh(FRESH + "\ncd {0}\n{1}".format(PLANT, case["plant"]))
     bench.ask("record", name="old")
     if "swap" in case:
-        racer = "/opt/faults/plant.py swap {0} {1} 25".format(*case["swap"])
+        racer = "python3 /opt/faults/plant.py swap {0} {1} 25".format(*case["swap"])
         user = case.get("as", "ordinary")
         bench.host.sh("cd {0}; setsid su -s /bin/sh -c {1} {2} >/dev/null 2>&1 & sleep 0.2".format(PLANT, shlex.quote(racer), user))
     for number in range(case.get("repeat", 1)):

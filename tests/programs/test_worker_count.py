@@ -143,6 +143,7 @@ def test_an_undo_after_an_interruption_knows_what_is_on_its_way(start: Start, tm
 def test_a_worker_that_ignores_sigterm(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_worker_count, "ONE_S", 1.5)
     server, hands = start("gunicorn", workers=2, STUBBORN="1"), running.hands(tmp_path)
+
     def all_stubborn() -> bool:
         running.answer(server.ask())
         found = [_processes.status(server.machine, pid) for pid in server.workers()]

@@ -206,7 +206,7 @@ def growing_worker(scene: Scene) -> None:
         "url": "http://127.0.0.1:{0}/grow".format(port), "pid": "a worker", "step_mib": 20, "to_mib": 260}})
     scene.watch(unit, "gunicorn")
     scene.probe(BUSY, SITE_PORT)
-    _measure.until(lambda: _largest(scene) [1] > 250, 90, "one worker is large")
+    _measure.until(lambda: _largest(scene)[1] > 250, 90, "one worker is large")
     scene.begin()
     large, size = _largest(scene)
     scene.figures["largest_mib_before"] = size

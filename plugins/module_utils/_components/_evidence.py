@@ -75,7 +75,7 @@ class Budget(t.NamedTuple):
 
 
 def gather(
-    machine: Machine, services: t.Sequence[str], budget: Budget, window_s: float = 2.0, parts: t.Mapping[str, Part] = PARTS, snapshot: bool = True
+    machine: Machine, services: t.Sequence[str], budget: Budget, window_s: float = 2.0, parts: t.Mapping[str, Part] | None = None, snapshot: bool = True
 ) -> dict[str, t.Any]:
     """``{"schema", "taken", "cost", "services": {SERVICE: {"state", PART: data or null}}, "snapshot": document or null,
     "parts": {"SERVICE PART" or "snapshot": {"status", "reason", "seconds"}}, "missing": [text]}``.
@@ -91,7 +91,7 @@ def gather(
     for service in services:
         subject = found[service]["data"]
         if isinstance(subject, dict):
-            collectors.update({"%s %s" % (service, name): _bound(part, subject, left) for name, part in parts.items()})
+            collectors.update({"%s %s" % (service, name): _bound(part, subject, left) for name, part in (PARTS if parts is None else parts).items()})
     rows = run_all(collectors, machine, options, left).rows
     document: dict[str, t.Any] = {
         "schema": SCHEMA, "tool": VERSION, "taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(machine.now())),

@@ -70,7 +70,7 @@ def judged(what: str, unit: str, text: str) -> Check:
 def _is_of(line: str, unit: str) -> bool:
     """Whether a line speaks of the unit: by its name, its file or a drop-in of it (or of its template)."""
     template = re.sub(r"@[^.]*(?=\.[a-z]+\Z)", "@", unit)
-    return any(re.search(r"(?:\A|/|\s)%s(?:\.d/|:|\s|\Z)" % re.escape(name), line.strip()) for name in {unit, template})
+    return any(re.search(r"(?:\A|/|\s)%s(?:\.d/|:|\s|\Z)" % re.escape(name), line.strip()) for name in (unit, template))
 
 
 def nginx(machine: Machine, main_pid: int | None) -> Check:

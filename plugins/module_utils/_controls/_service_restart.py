@@ -179,7 +179,9 @@ def last_words(text: str) -> str:
 
 def _restart_program(hands: Hands, operation: Operation, before: State) -> None:
     pids = [row["pid"] for row in before["processes"].values() if row["pid"]]
-    if operation.get("warm_s") and pids and all([_end_warm(hands, pid, float(operation["warm_s"])) for pid in pids]):
+    # every one is ended, also behind one that would not
+    ended = [_end_warm(hands, pid, float(operation["warm_s"])) for pid in pids] if operation.get("warm_s") else []
+    if ended and all(ended):
         _start_ended_program(hands, operation, before, pids)
     else:
         _supervisor_program.apply(hands, dict(operation, verb="restart"), before)

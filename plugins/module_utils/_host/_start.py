@@ -30,4 +30,4 @@ def say(line: str, problem: bool = False) -> None:
 
 def end(status: int) -> None:
     """Leave with an exit status."""
-    sys.exit(status)
+    raise SystemExit(status)

@@ -231,7 +231,7 @@ def refused() -> Dict[str, Any]:
     said = [change(check=True), change()]
     os.unlink("/etc/oncall-pressure/read-only")
     said += [change(check=True, reversible="no"), change(reversible="no")]
-    same = {path for path in everything()} == {path for path in before} - {"/etc/oncall-pressure/read-only"}
+    same = set(everything()) == set(before) - {"/etc/oncall-pressure/read-only"}
     change(reversible="no", accept_irreversible=True)
     said += [change("more\n", check=True, incident="next"), change("more\n", incident="next")]
     return {"said": said, "same": same, "after": got()}

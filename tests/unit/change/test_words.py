@@ -130,8 +130,8 @@ def test_a_service_is_asked_once_and_no_redirect_is_followed(url: str) -> None:
     assert ask(url + "/moved", 5.0) == (302, "")
 
 
-@pytest.mark.parametrize("url", ["", "ftp://x/", "http://", "http://[::1", "http://127.0.0.1:99999/", "http://127.0.0.1:x/", "http://127.0.0.1:1/", "file:///etc/passwd",
-                                 "http://127.0.0.1:1/a b\r\nHost: x", "http://\u00e4" + "x" * 300 + "/"])
+@pytest.mark.parametrize("url", ["", "ftp://x/", "http://", "http://[::1", "http://127.0.0.1:99999/", "http://127.0.0.1:x/", "http://127.0.0.1:1/",
+                                 "file:///etc/passwd", "http://127.0.0.1:1/a b\r\nHost: x", "http://\u00e4" + "x" * 300 + "/"])
 def test_what_cannot_be_asked_is_said(url: str) -> None:
     status, why = ask(url, 1.0)
     assert status is None and why
