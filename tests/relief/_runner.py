@@ -80,7 +80,7 @@ def attempt(name: str, folder: Path) -> dict[str, Any]:
         case(scene)
     except LabError as problem:
         scene.wrong.append(str(problem) if scene.plays else "the incident could not be caused, so nothing was tried: {0}".format(problem))
-    except Exception:  # pylint: disable=broad-except
+    except Exception:
         # One case that breaks is one failure; the others are still worth their figures.
         scene.wrong.append(traceback.format_exc()[-800:])
     finally:
