@@ -60,9 +60,9 @@ def test_a_boot_ends_it_and_no_wall_clock_does(tmp_path: pathlib.Path) -> None:
     take(host, "two").release(0.0)
 
 
-def test_who_died_before_it_changed_anything_is_not_waited_for(tmp_path: pathlib.Path) -> None:
+def test_who_died_before_it_changed_anything_or_while_it_closed_is_not_waited_for(tmp_path: pathlib.Path) -> None:
     host = Host(tmp_path)
-    for doing, waits in (("preparing", False), ("applying", True), ("undoing", True)):
+    for doing, waits in (("preparing", False), ("applying", True), ("confirming", False), ("undoing", False)):
         lease = take(host, "one")
         lease.say(doing, 60.0)
         # as if it was killed: the kernel lets go of the lock, the line stays
