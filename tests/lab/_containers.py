@@ -113,5 +113,9 @@ def down() -> None:
         if state_of(program, name)[0] != "absent":
             run([program, "rm", "--force", "--volumes", name])
     if run([program, "network", "inspect", data["network"]], check=False).returncode == 0:
-        run([program, "network", "rm", data["network"]])
+        left = run([program, "network", "rm", data["network"]], check=False)
+        if left.returncode != 0:
+            # hosts of another suite (faults, relief) are in it still, and take it down when they end
+            say("containers removed; the network stays: {0}".format(" ".join(str(left.stderr).split())[:200]))
+            return
     say("containers and network removed")
