@@ -4,7 +4,7 @@
 #
 # What the project checks, cheap things first. Every stage is a target of its own and ends with a line of counts.
 
-STAGES := lint unit contract programs corpus endings artifact sanity scenarios limits incidents
+STAGES := lint unit contract programs corpus endings artifact sanity scenarios limits incidents faults-short
 
 .PHONY: test
 test: venv-test ## run everything the project checks, cheapest first, stop at the first failure
