@@ -105,7 +105,9 @@ def preparing(machine: Machine) -> bool:
 def _died_early(row: t.Mapping[str, t.Any]) -> bool:
     """Whether the holder ended before it changed anything, or while it closed a change: what is left of that, the journal says."""
     pid = row.get("pid")
-    return row.get("doing") in ("preparing", "confirming", "undoing") and isinstance(pid, int) and (started(pid) is None or started(pid) != row.get("start_ticks"))
+    if row.get("doing") not in ("preparing", "confirming", "undoing") or not isinstance(pid, int):
+        return False
+    return started(pid) is None or started(pid) != row.get("start_ticks")
 
 
 def _who(row: t.Mapping[str, t.Any]) -> str:
