@@ -4,7 +4,7 @@
 #
 # What the project checks, cheap things first. Every stage is a target of its own and ends with a line of counts.
 
-STAGES := lint unit contract programs corpus endings artifact sanity scenarios limits incidents faults-short
+STAGES := lint unit contract corpus endings artifact sanity scenarios limits incidents faults-short
 
 .PHONY: test
 test: venv-test ## run everything the project checks, cheapest first, stop at the first failure
@@ -44,7 +44,7 @@ sanity: venv-test ## ansible-test sanity, every test, no ignore file
 
 .PHONY: scenarios
 scenarios: venv-test ## molecule scenarios in containers; installs Docker where root may and neither it nor podman is there
-	@.venv/bin/python tests/tools/scenarios.py
+	@.venv/bin/python tests/tools/scenarios.py $(if $(ALL),,--fast)
 
 .PHONY: incidents
 incidents: venv-test ## incidents caused for real in the lab and diagnosed blind, a third of them (all: make incidents ALL=1)
