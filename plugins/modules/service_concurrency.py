@@ -49,7 +49,7 @@ options:
     description:
       - The part of the limit that is kept free, in per cent.
     type: float
-    default: 10.0
+    default: 20.0
   cpu_factor:
     description:
       - How many workers a CPU may have, for O(basis=cpu).
@@ -207,7 +207,7 @@ def main() -> None:
             service={"type": "str", "required": True},
             workers={"type": "int", "default": 0},
             basis={"type": "str", "choices": ["auto", "memory", "cpu"], "default": "auto"},
-            reserve_pct={"type": "float", "default": 10.0},
+            reserve_pct={"type": "float", "default": 20.0},
             cpu_factor={"type": "float", "default": 2.0},
             form={"type": "str", "choices": ["auto", "runtime", "lasting"], "default": "auto"},
             inventory_name={"type": "str", "default": ""},

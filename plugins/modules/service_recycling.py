@@ -61,7 +61,7 @@ options:
     description:
       - The part of the limit that is kept free when O(max_memory_per_child_kib) is computed, in per cent.
     type: float
-    default: 10.0
+    default: 20.0
   retire_largest:
     description:
       - Retire the largest worker at once. Where the settings are written already, only one that is at least half as large again as the median.
@@ -202,7 +202,7 @@ def main() -> None:
             max_requests_jitter={"type": "int"},
             max_tasks_per_child={"type": "int"},
             max_memory_per_child_kib={"type": "int"},
-            reserve_pct={"type": "float", "default": 10.0},
+            reserve_pct={"type": "float", "default": 20.0},
             retire_largest={"type": "bool", "default": True},
             inventory_name={"type": "str", "default": ""},
         ),

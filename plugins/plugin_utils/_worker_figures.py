@@ -17,7 +17,7 @@ import typing as t
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, known, median, num, pct, ratio, rows, text, whole
 
 #: The share of a budget that workers may fill: the rest is for the moment in which they grow. The same part as lower_workers keeps free.
-FILL = 0.9
+FILL = 0.8
 
 DOWN = ("restarting", "failed", "stopped")
 

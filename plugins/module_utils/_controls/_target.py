@@ -18,7 +18,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds imp
 Row = t.Mapping[str, t.Any]
 
 #: Per cent of the limit that is kept free for the moment in which workers grow.
-RESERVE_PCT = 10.0
+RESERVE_PCT = 20.0
 
 #: Workers for each CPU: what the diagnosis calls right again after it called three busy ones for each CPU too many.
 CPU_FACTOR = 2.0

@@ -113,7 +113,7 @@ def test_the_screen_is_told_what_was_found() -> None:
     target = _concurrency.aim(found, Wish("shop.service"))
     lines = _concurrency._summary(found, target, {"runtime": None, "lasting": "a file"})
     assert lines == [
-        "shop.service: 5 workers -> 3", "floor((400.0 MiB limit - 20.0 MiB other - 40.0 MiB reserve) / 90.0 MiB PSS per worker) = 3", "next start: a file",
+        "shop.service: 5 workers -> 3", "floor((400.0 MiB limit - 20.0 MiB other - 80.0 MiB reserve) / 90.0 MiB PSS per worker) = 3", "next start: a file",
     ]
     fitting = measured(2)
     assert _concurrency._summary(fitting, _concurrency.aim(fitting, Wish("shop.service")), {})[0] == "shop.service: 2 workers, nothing to lower"

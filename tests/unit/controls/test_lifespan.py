@@ -89,9 +89,9 @@ def test_what_cannot_be_recycled_is_refused(row: dict[str, t.Any], words: str) -
 def test_children_share_what_is_left_of_the_limit() -> None:
     row = service("celery", "5.2.6", 4, worker_class="prefork")
     found = _lifespan.children(row, row["settings"], HOST, [row], Wished())
-    # 1000 - 30 of the main process - 100 of reserve, for four
-    assert found.settings == {"max_memory_per_child_kib": 220000}
-    assert "/ 4 children) = 222720 KiB for a child, rounded down to 220000" in str(found.formula)
+    # 1000 - 30 of the main process - 200 of reserve, for four
+    assert found.settings == {"max_memory_per_child_kib": 190000}
+    assert "/ 4 children) = 197120 KiB for a child, rounded down to 190000" in str(found.formula)
     assert _lifespan.children(row, row["settings"], HOST, [row], Wished(max_tasks_per_child=50)).settings == {"max_tasks_per_child": 50}
 
 

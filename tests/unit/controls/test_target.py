@@ -49,7 +49,7 @@ def kills(count: int, median: float) -> dict[str, t.Any]:
 def test_the_sum_is_shown_with_its_numbers_and_units() -> None:
     row = service([95.2] * 5, 497.3, 400)
     found = _target.decide(row, host(), [row], {})
-    assert found.formula == "floor((400.0 MiB limit - 21.3 MiB other - 40.0 MiB reserve) / 95.2 MiB PSS per worker) = 3"
+    assert found.formula == "floor((400.0 MiB limit - 21.3 MiB other - 80.0 MiB reserve) / 95.2 MiB PSS per worker) = 3"
     assert (found.workers, found.present, found.basis, found.lowers) == (3, 5, "memory", True)
     assert found.frees_bytes == pytest.approx(2 * 95.2 * MIB, abs=2)
 
@@ -92,8 +92,8 @@ def test_between_two_restarts_the_kernels_lines_speak() -> None:
     row = service([], 0, 671, state="restarting", processes=0, settings={"workers": {"value": 8, "reason": None}})
     row["memory"]["bytes"] = None
     found = _target.decide(row, host(), [row], kills(1, 80))
-    # 671 - 80 for the main process - 67.1 of reserve
-    assert found.workers == int((671 - 80 - 67.1) // 80) == 6
+    # 671 - 80 for the main process - 134.2 of reserve
+    assert found.workers == int((671 - 80 - 134.2) // 80) == 5
     assert found.present == 8
     assert "when killed (1 kill)" in found.formula and "main process" in found.formula
 
@@ -102,7 +102,7 @@ def test_workers_killed_at_a_size_that_they_have_not_reached_again() -> None:
     row = service([60] * 7, 445, 640, settings={"workers": {"value": 7, "reason": None}})
     assert _target.decide(row, host(), [row], {}).workers == 7
     found = _target.decide(row, host(), [row], kills(6, 90))
-    assert found.workers == int((640 - 25 - 64) // 90) == 6
+    assert found.workers == int((640 - 25 - 128) // 90) == 5
     assert "6 kills" in found.formula
 
 
@@ -112,7 +112,7 @@ def test_what_workers_share_is_no_part_of_what_a_victim_cost() -> None:
         worker["rss_bytes"] = 90 * MIB
     found = _target.decide(row, host(), [row], kills(6, 150))
     # 150 less the 60 that the living have resident and do not pay for; 90 of the service are not its workers'
-    assert found.workers == int((640 - 90 - 64) // 90) == 5
+    assert found.workers == int((640 - 90 - 128) // 90) == 4
     assert "less 60.0 MiB that workers share" in found.formula
 
 
@@ -133,7 +133,7 @@ def test_a_limit_that_is_shared_counts_the_neighbours() -> None:
     beside = {"id": "other", "cgroup": "/system.slice/other.service", "memory": {"bytes": 300 * MIB}, "processes": 1}
     apart = {"id": "apart", "cgroup": "/user.slice/x", "memory": {"bytes": 9000 * MIB}, "processes": 1}
     found = _target.decide(row, host(), [row, beside, apart], {})
-    assert found.workers == int((1000 - 20 - 300 - 100) // 100) == 5
+    assert found.workers == int((1000 - 20 - 300 - 200) // 100) == 4
     beside["memory"] = {"bytes": None}
     with pytest.raises(Refused, match="other, whose memory was not measured"):
         _target.decide(row, host(), [row, beside, apart], {})
@@ -147,14 +147,14 @@ def test_programs_of_a_supervisor_are_not_counted_twice() -> None:
     daemon = {"id": "supervisor.service", "cgroup": "/system.slice/supervisor.service", "memory": {"bytes": 800 * MIB, "source": "cgroup"}, "processes": 1}
     found = _target.decide(row, host(), [row, beside, daemon], {})
     # 800 in all, 500 of them the workers': 300 are not
-    assert found.formula.startswith("floor((1000.0 MiB limit of /system.slice/supervisor.service - 300.0 MiB other and neighbours - 100.0 MiB reserve)")
+    assert found.formula.startswith("floor((1000.0 MiB limit of /system.slice/supervisor.service - 300.0 MiB other and neighbours - 200.0 MiB reserve)")
 
 
 def test_without_a_limit_the_host_is_what_binds() -> None:
     row = service([400] * 9, 3700)
     found = _target.decide(row, host(4000, 100), [row], {})
     # 3900 of 4000 are in use, 3600 by the workers; 400 are kept free
-    assert found.workers == int((4000 - 300 - 400) // 400) == 8
+    assert found.workers == int((4000 - 300 - 800) // 400) == 7
     assert "memory of the host" in found.formula
 
 
