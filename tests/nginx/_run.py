@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import collections
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -27,7 +28,7 @@ sys.path.insert(0, str(ROOT / "tests" / "lab"))
 OUTCOMES = ("limited", "refused", "put back", "unloadable", "wrong")
 
 
-def command(folder: Path, names: Sequence[str], seed: int, copy: str) -> List[str]:
+def command(folder: Path, names: Sequence[str], seed: int, copy: str, program: Optional[Path]) -> List[str]:
     """The container that does it: networks of its own, no systemd; the tree as it is now, whatever is edited meanwhile."""
     for part in ("plugins", "tests/nginx"):
         shutil.copytree(str(ROOT / part), "%s/%s" % (copy, part), ignore=shutil.ignore_patterns("__pycache__"))
@@ -37,6 +38,10 @@ def command(folder: Path, names: Sequence[str], seed: int, copy: str) -> List[st
     image = tag() if exists(tag()) else build()
     words = [engine(), "run", "--rm", "--init", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined",
              "--security-opt", "apparmor=unconfined", "--memory", "1g", "--volume", "%s:/repo:ro" % copy, "--volume", "%s:/configs:ro" % (folder / "configs")]
+    if program:
+        shutil.copy(str(program), copy + "/nginx")
+        os.chmod(copy + "/nginx", 0o755)
+        words += ["--volume", "%s/nginx:/opt/nginx/nginx:ro" % copy]
     words += [image, "python3", "-B", "/repo/tests/nginx/inside.py", "--seed", str(seed)]
     return words + ["/configs/" + name for name in names]
 
@@ -47,6 +52,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("dir", metavar="DIR", type=Path, help="the folder that holds the folder configs")
     parser.add_argument("--only", action="append", help="just this configuration; may be said several times")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31), help="draw the same paths again")
+    parser.add_argument("--program", type=Path, metavar="FILE", help="an nginx of another version, linked statically, instead of the distribution's")
     parser.add_argument("--json", type=Path, help="write counts and rows there")
     parsed = parser.parse_args(arguments)
     place = parsed.dir.resolve()
@@ -57,10 +63,16 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         return 2
     print("seed %d" % parsed.seed, flush=True)
     rows: List[Dict[str, str]] = []
+    version = ""
     with tempfile.TemporaryDirectory(prefix="pressure-nginx-") as copy:
-        with subprocess.Popen(command(place, names, parsed.seed, copy), stdout=subprocess.PIPE, text=True) as running:
+        with subprocess.Popen(command(place, names, parsed.seed, copy, parsed.program), stdout=subprocess.PIPE, text=True) as running:
             for line in running.stdout or ():
-                rows.append(json.loads(line))
+                row = json.loads(line)
+                if "nginx" in row:
+                    version = row["nginx"]
+                    print("nginx %s" % version, flush=True)
+                    continue
+                rows.append(row)
                 print("  %(outcome)-10s %(id)s %(path)s: %(detail)s" % rows[-1], flush=True)
     counts = collections.Counter(row["outcome"] for row in rows)
     tried = {row["id"] for row in rows if row["outcome"] != "unloadable"}
@@ -70,7 +82,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     if lost:
         print("no answer for: %s" % ", ".join(lost))
     if parsed.json:
-        document = {"seed": parsed.seed, "configurations": len(names), "load": len(tried), "outcomes": {key: counts[key] for key in OUTCOMES}, "rows": rows}
+        outcomes = {key: counts[key] for key in OUTCOMES}
+        document = {"nginx": version, "seed": parsed.seed, "configurations": len(names), "load": len(tried), "outcomes": outcomes, "rows": rows}
         parsed.json.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return 1 if counts["wrong"] or lost or running.returncode else 0
 

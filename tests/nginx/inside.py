@@ -20,15 +20,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Dict, List, Set, Tuple
+from typing import Dict, List, Tuple
+
+from standins import ETC, HERE, ORIGINAL, complete, lay, sh, start, stop, test_config, workers
 
 REPO = Path(__file__).resolve().parents[2]
-ETC = Path("/etc/nginx")
-ORIGINAL = Path("/var/tmp/nginx-original")
 #: The clients' addresses live in a network of their own: neither private nor this host's.
 CLIENTS = ["192.88.99.%d" % number for number in range(10, 60)]
-HERE = "10.231.77.1"
 ASKED = 7
+#: An nginx that the caller brought along.
+OTHER = Path("/opt/nginx/nginx")
 
 #: (address, port), name, TLS
 Door = Tuple[Tuple[str, int], str, bool]
@@ -45,204 +46,6 @@ ip route add 192.88.99.0/24 via 10.231.77.2
 openssl req -x509 -newkey rsa:2048 -nodes -keyout /var/tmp/key.pem -out /var/tmp/cert.pem -days 2 -subj /CN=stand-in 2>/dev/null
 openssl dhparam -dsaparam -out /var/tmp/dh.pem 2048 2>/dev/null
 """
-
-
-def sh(command: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="backslashreplace", check=False)
-
-
-# making a configuration whole
-
-
-def has_http(path: Path) -> bool:
-    return re.search(r"^\s*http\s*\{", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE) is not None
-
-
-def lay(folder: Path) -> None:
-    """The set becomes /etc/nginx; one without an http block of its own is added to what the package ships."""
-    shutil.rmtree(str(ETC))
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".default"))
-    mains = sorted((path for path in files if has_http(path)), key=lambda path: (path.name != "nginx.conf", len(path.parts), str(path)))
-    if mains:
-        base = mains[0].parent
-        shutil.copytree(str(base), str(ETC))
-        if mains[0].name != "nginx.conf":
-            shutil.move(str(ETC / mains[0].name), str(ETC / "nginx.conf"))
-        for shipped in ORIGINAL.iterdir():
-            if shipped.is_file() and not (ETC / shipped.name).exists():
-                shutil.copy(str(shipped), str(ETC / shipped.name))
-    else:
-        shutil.copytree(str(ORIGINAL), str(ETC), symlinks=True)
-        for path in (ETC / "sites-enabled").iterdir():
-            path.unlink()
-        for number, path in enumerate(files):
-            serves = re.search(r"^\s*(server|log_format|map|upstream)\b", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
-            shutil.copy(str(path), str(ETC / "conf.d" / ("%02d.conf" % number) if serves else ETC / path.name))
-    for path in [ETC, *ETC.rglob("*")]:
-        os.chown(str(path), 0, 0)
-        os.chmod(str(path), 0o755 if path.is_dir() else 0o644)
-    os.utime(str(ETC / "nginx.conf"), (0, 0))
-
-
-#: What only modules know that are not packaged here.
-OF_MODULES = re.compile(
-    r"(.*_by_lua.*|lua_.*|js_.*|brotli.*|more_.*|http2|spdy.*|pagespeed.*|passenger.*|upload_progress|track_uploads|report_uploads|rtmp.*|vod.*|auth_.*)")
-
-
-def lend(problem: str) -> bool:
-    """Define at http level what a part of a configuration takes for granted."""
-    lent = {
-        r'unknown log format "([^"]+)"': "log_format %s '$remote_addr [$time_local] \"$request\" $status';",
-        r'zero size shared memory zone "([^"]+)"': "limit_req_zone $binary_remote_addr zone=%s:1m rate=1000r/s;",
-        r'no "(ssl_certificate)" is defined': "%s /var/tmp/cert.pem; ssl_certificate_key /var/tmp/key.pem;",
-    }
-    for pattern, text in lent.items():
-        found = re.search(pattern, problem)
-        path = ETC / "conf.d" / "0000-lent.conf"
-        line = text % found.group(1) + "\n" if found else ""
-        if found and (not path.exists() or line not in path.read_text(encoding="utf-8")):
-            with path.open("a", encoding="utf-8") as stream:
-                stream.write(line)
-            return True
-    return False
-
-
-def leave_out(path: Path, line: int, name: str) -> bool:
-    """Take one directive out of a file, with its block."""
-    text = path.read_text(encoding="utf-8", errors="surrogateescape")
-    rows = text.split("\n")
-    start = sum(len(row) + 1 for row in rows[:line - 1])
-    # nginx names the line that the directive ends in
-    start = text.rfind(name, 0, start + len(rows[line - 1]) + 1)
-    if start < 0:
-        return False
-    place, depth = start, 0
-    while place < len(text):
-        depth += {"{": 1, "}": -1}.get(text[place], 0)
-        place += 1
-        if depth == 0 and text[place - 1] in ";}":
-            break
-    path.write_text(text[:start] + text[place:], encoding="utf-8", errors="surrogateescape")
-    return True
-
-
-def stand_in(problem: str) -> bool:
-    """Put there what one complaint misses; whether that may have helped."""
-    found = re.search(r'"(/[^"]+)" failed \(2: No such file', problem) or re.search(r'(?:certificate(?: key)?|file\() ?"(/[^"]+)"', problem)
-    found = found or re.search(r'BIO_new_file\("(/[^"]+)"\) failed', problem)
-    if found:
-        path = found.group(1)
-        if "*" in path or not path.startswith("/"):
-            return False
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        if "mkdir()" in problem:
-            os.makedirs(path, exist_ok=True)
-        elif "certificate key" in problem:
-            shutil.copy("/var/tmp/key.pem", path)
-        elif "certificate" in problem:
-            shutil.copy("/var/tmp/cert.pem", path)
-        elif "BIO_new_file" in problem or "fopen" in problem:
-            shutil.copy("/var/tmp/dh.pem", path)
-        else:
-            with open(path, "a", encoding="utf-8"):
-                os.utime(path, (0, 0))
-        return True
-    found = re.search(r'host not found in (?:upstream )?"?([A-Za-z0-9._-]+)', problem)
-    if found:
-        name = re.search(r'host not found in (?:upstream |resolver |.*? of the )?"([A-Za-z0-9._-]+)', problem)
-        with open("/etc/hosts", "a", encoding="utf-8") as stream:
-            stream.write("127.0.0.1 %s\n" % (name or found).group(1))
-        return True
-    found = re.search(r'no port in upstream "([^"]+)"', problem)
-    if found and (ETC / "conf.d").is_dir():
-        with (ETC / "conf.d" / "0000-lent.conf").open("a", encoding="utf-8") as stream:
-            stream.write("upstream %s { server 127.0.0.1:9; }\n" % found.group(1))
-        return True
-    found = re.search(r'getpwnam\("([a-z0-9_-]+)"\)', problem)
-    if found:
-        return sh("useradd -r -M %s" % found.group(1)).returncode == 0
-    found = re.search(r'getgrnam\("([a-z0-9_-]+)"\)', problem)
-    if found:
-        return sh("groupadd -r %s" % found.group(1)).returncode == 0
-    if (ETC / "conf.d").is_dir() and lend(problem):
-        return True
-    if 'no "events" section' in problem:
-        path = ETC / "nginx.conf"
-        path.write_text("events { }\n" + path.read_text(encoding="utf-8", errors="surrogateescape"), encoding="utf-8", errors="surrogateescape")
-        return True
-    found = re.search(r'unknown directive "([^"]+)" in (\S+):(\d+)', problem)
-    if found and OF_MODULES.match(found.group(1)):
-        return leave_out(Path(found.group(2)), int(found.group(3)), found.group(1))
-    found = re.search(r"bind\(\) to \[?([0-9a-fA-F.:]+)\]?:\d+ failed \(99", problem)
-    if found:
-        return sh("ip address add %s dev lo" % found.group(1)).returncode == 0
-    return False
-
-
-def test_config() -> str:
-    done = sh("nginx -t 2>&1")
-    return "" if done.returncode == 0 else "; ".join(line for line in done.stdout.splitlines() if "[emerg]" in line) or done.stdout[:300]
-
-
-def complete() -> str:
-    """"" where nginx takes it in the end, else what it says."""
-    problem = ""
-    for dummy in range(80):
-        problem = test_config()
-        if not problem or not stand_in(problem):
-            return problem
-    return problem
-
-
-def start() -> str:
-    """Start it, adding the addresses that it wants to listen on; "" where it runs, else why not."""
-    for dummy in range(12):
-        log = Path("/var/tmp/start.log")
-        with log.open("wb") as stream:
-            subprocess.Popen(["nginx"], stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True)
-        for dummy2 in range(60):
-            time.sleep(0.05)
-            if workers():
-                return ""
-            text = log.read_text(encoding="utf-8", errors="replace")
-            if "[emerg]" in text:
-                break
-        text = log.read_text(encoding="utf-8", errors="replace")
-        line = next((line for line in text.splitlines() if "[emerg]" in line), "")
-        stop()
-        if not line or not stand_in(line):
-            return line or "it has no workers"
-    return "it does not start"
-
-
-def processes() -> Dict[int, str]:
-    found = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                text = Path("/proc/%s/cmdline" % name).read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-            except OSError:
-                continue
-            if text.startswith("nginx: "):
-                found[int(name)] = text
-    return found
-
-
-def workers() -> Set[int]:
-    return {pid for pid, text in processes().items() if "worker process" in text and "shutting" not in text}
-
-
-def stop() -> None:
-    for dummy in range(100):
-        left = list(processes())
-        if not left:
-            return
-        for pid in left:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        time.sleep(0.05)
 
 
 # asking
@@ -465,6 +268,16 @@ def one(folder: Path, rng: random.Random) -> List[Dict[str, str]]:
         sh("rm -rf /var/lib/oncall-pressure")
 
 
+def other_program() -> None:
+    """Have `nginx` be the other version, with the folders of the distribution's; modules of that are none of its."""
+    text = "#!/bin/sh\nexec %s -p /var/lib/nginx/ -c /etc/nginx/nginx.conf \"$@\"\n" % OTHER
+    path = Path("/usr/local/bin/nginx")
+    path.write_text(text, encoding="ascii")
+    path.chmod(0o755)
+    for module in (ORIGINAL / "modules-enabled").iterdir():
+        module.unlink()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folders", nargs="+", type=Path)
@@ -477,6 +290,9 @@ def main() -> None:
     sys.dont_write_bytecode = True
     shutil.copytree(str(ETC), str(ORIGINAL), symlinks=True)
     sh("cp /etc/hosts /var/tmp/hosts; set -e; " + SETUP)
+    if OTHER.exists():
+        other_program()
+    print(json.dumps({"nginx": sh("nginx -v").stdout.strip().rpartition("/")[2]}), flush=True)
     for folder in arguments.folders:
         for row in one(folder, random.Random("%d %s" % (arguments.seed, folder.name))):
             print(json.dumps(row), flush=True)
