@@ -314,9 +314,10 @@ CLASSES = ("intent", "saved", "armed", "applying", "applied", "verified", "confi
 
 
 def share_out(randomly: random.Random) -> dict[str, list[tuple[str, str]]]:
-    """mitigation: (boundary, kind)s: each pair once, in whichever change can have it."""
-    names = [name for name in data_of("mitigations.yml") if ONLY is None or name in ONLY]
-    changes = [name for name in names if name not in ("confirm", "rollback")]
+    """mitigation: (boundary, kind)s: each pair once, in whichever change can have it; those with `short: own` have each boundary and each kind once."""
+    declared = {name: row for name, row in data_of("mitigations.yml").items() if ONLY is None or name in ONLY}
+    names = list(declared)
+    changes = [name for name in names if name not in ("confirm", "rollback") and "short" not in declared[name]]
     shared: dict[str, list[tuple[str, str]]] = {name: [] for name in names}
     pairs = [(boundary, kind) for boundary in CLASSES for kind in KINDS]
     for number, (boundary, kind) in enumerate(randomly.sample(pairs, len(pairs))):
@@ -324,6 +325,9 @@ def share_out(randomly: random.Random) -> dict[str, list[tuple[str, str]]]:
             shared.get("confirm", []).append((boundary, kind))
         elif changes:
             shared[changes[number % len(changes)]].append((boundary, kind))
+    for name in names:
+        if "short" in declared[name]:
+            shared[name] = list(zip(CLASSES, randomly.sample(KINDS, len(KINDS))))
     return {name: wanted for name, wanted in shared.items() if wanted}
 
 

@@ -73,7 +73,9 @@ def setup_script(data: dict[str, Any]) -> str:
         if "link" in row:
             lines.append("ln -sfn {0} {1}".format(shlex.quote(row["link"]), path))
             continue
-        text = base64.b64encode(row["text"].encode()).decode()
+        # `bytes` has one character for each byte
+        content = row["bytes"].encode("latin-1") if "bytes" in row else row["text"].encode()
+        text = base64.b64encode(content).decode()
         lines.append("echo {0} | base64 -d > {1}; chmod {2} {1}; chown {3} {1}".format(text, path, row.get("mode", "0644"), row.get("owner", "root:root")))
         if "xattr" in row:
             lines.append("python3 -c 'import os, sys; os.setxattr(sys.argv[1], sys.argv[2], b\"kept\")' {0} {1}".format(path, row["xattr"]))

@@ -5,7 +5,7 @@
 
 Runs on the host as one program: ``python3 state.py < request.json > state.json``. The request is state.yml as JSON plus the units to look at.
 A record is ``{"files": {path: facts}, "units": {unit: settings}, "kernel": {unit: limits}, "processes": {unit: count},
-"armed": [names], "own": [paths]}``; nothing in it depends on when it was made. Nothing of the product is imported here.
+"zones": {worker of nginx: sizes}, "armed": [names], "own": [paths]}``; nothing in it depends on when it was made. Nothing of the product is imported here.
 """
 
 from __future__ import annotations
@@ -151,6 +151,22 @@ def kernel(names: List[str], members: Dict[str, List[int]]) -> Dict[str, Any]:
     return found
 
 
+def shared_zones(members: Dict[str, List[int]]) -> Dict[str, Any]:
+    """What nginx has loaded, as far as the kernel shows it: the sizes of the shared zones in the memory of each worker, smallest first."""
+    found: Dict[str, Any] = {}
+    for pid in sorted(members.get("nginx.service", [])):
+        try:
+            with open("/proc/%d/cmdline" % pid, "rb") as stream:
+                if not stream.read().startswith(b"nginx: worker"):
+                    continue
+            with open("/proc/%d/maps" % pid, encoding="utf-8", errors="replace") as stream:
+                spans = [line.split()[0].split("-") for line in stream if line.split()[1] == "rw-s"]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        found["worker %d" % len(found)] = sorted(int(end, 16) - int(start, 16) for start, end in spans)
+    return found
+
+
 def record(request: Dict[str, Any]) -> Dict[str, Any]:
     members = groups()
     listed = [line.split() for line in said(["systemctl", "list-units", "--all", "--no-legend", "--plain", OURS + "*"]).splitlines()]
@@ -163,6 +179,7 @@ def record(request: Dict[str, Any]) -> Dict[str, Any]:
         "units": units(request["units"], request["properties"]),
         "kernel": kernel(request["units"], members),
         "processes": {unit: len(members.get(unit, [])) for unit in request["units"]},
+        "zones": shared_zones(members),
         "armed": sorted(loaded),
         "own": own,
     }
@@ -180,6 +197,8 @@ def flat(state: Dict[str, Any]) -> Dict[str, Any]:
                 found["%s %s %s" % (part, unit, name)] = value
     for name, value in state["processes"].items():
         found["processes %s" % name] = value
+    for name, value in state["zones"].items():
+        found["shared zones of nginx's %s" % name] = value
     return found
 
 
