@@ -57,7 +57,6 @@ PROGRAMS = {
     "systemd-analyze": "whether systemd would start a unit as its files are now is known to systemd only",
     "nginx": "whether a configuration is valid is known to nginx only, before a restart that would need it to be",
     "journalctl": "the kernel's lines of an hour ago, when the ring buffer no longer holds them, are in a binary journal",
-    "/usr/bin/choom": "the celery of a service's own environment, which alone speaks to its workers, and is to be killed first where memory runs out",
     "supervisorctl": "the state of a supervisor program is known to supervisord only",
     "psql": "the database answers only in its own protocol, which its own client speaks",
     "redis-cli": "the queue's length is known to Redis only",
@@ -151,7 +150,7 @@ def _first_word(argument: ast.expr, named: Dict[str, ast.expr]) -> str:
 
 
 def _programs(path: str) -> List[str]:
-    """The first word of every command line given to something called run; ``?`` and the line where it is not a literal."""
+    """The first word of every command line given to something called run, or to a Talk; ``?`` and the line where it is not a literal."""
     named: Dict[str, ast.expr] = {}
     for node in ast.walk(sources.tree(path)):
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
@@ -160,7 +159,7 @@ def _programs(path: str) -> List[str]:
             named[node.target.id] = node.value
     found = []
     for call in sources.calls(path):
-        if call.name.rsplit(".", 1)[-1] == "run" and call.node.args:
+        if call.name.rsplit(".", 1)[-1] in ("run", "Talk") and call.node.args:
             word = _first_word(call.node.args[0], named)
             found.append(word if word != "?" else "? (line %d)" % call.line)
     return found
@@ -268,6 +267,7 @@ BROKEN = [
     (test_programs_run_are_those_with_a_reason, COMPONENT, "def f(machine):\n    return machine.run(['ps', 'aux'])\n"),
     (test_programs_run_are_those_with_a_reason, COMPONENT, "SHOW = ('free', '-b')\n\n\ndef f(machine):\n    return machine.run(SHOW + ('-h',), 3)\n"),
     (test_programs_run_are_those_with_a_reason, COMPONENT, "def f(machine, words):\n    return machine.run(words)\n"),
+    (test_programs_run_are_those_with_a_reason, COMPONENT, "def f(words, who):\n    return Talk(words, {}, who)\n"),
     (test_target_side_does_not_know_the_controller, COMPONENT, "from " + OWN + "plugin_utils import _rules\n"),
     (test_controller_side_is_not_ansible, "plugins/plugin_utils/_broken_%d.py", "from ansible.template import Templar\n"),
     (test_deciding_touches_no_host, "plugins/plugin_utils/_broken_%d.py", "import subprocess\n"),

@@ -73,9 +73,8 @@ class Worker:
         """Give it tasks, and wait until they are worked on."""
         code = "import shop\nfor dummy in range(%d): shop.nap.delay(%r)" % (times, seconds)
         subprocess.run([sys.executable, "-c", code], cwd=str(self.folder), env=self.environment, check=True, stdout=subprocess.DEVNULL)
-        operation = self.operation()
-        to = _celery_remote.remote(self.machine, "shop", self.pid, operation["start_ticks"])
-        self.until(lambda: len(_celery_remote.active_pids(self.machine, to)) == times)
+        with _celery_remote.client(self.machine, self.operation()) as client:
+            self.until(lambda: len(client.active_pids()) == times)
 
     def stop(self) -> None:
         try:
@@ -100,20 +99,56 @@ def begin(tmp_path: Path) -> t.Iterator[t.Callable[..., Worker]]:
         worker.stop()
 
 
-def test_children_go_one_by_one_and_come_back(begin: t.Callable[..., Worker], tmp_path: Path) -> None:
-    worker, hands, kind = begin(3, "-n", "one@%h"), running.hands(tmp_path), _celery_pool.KIND
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> t.Dict[str, t.List[t.Any]]:
+    """How often celery's own program was started, and what it was told."""
+    found: t.Dict[str, t.List[t.Any]] = {"starts": [], "orders": []}
+    start, tell = _celery_remote._start, _celery_remote.Client.tell
+
+    def starting(machine: Machine, to: _celery_remote.Remote) -> t.Any:
+        found["starts"].append(to.node)
+        return start(machine, to)
+
+    def telling(self: _celery_remote.Client, order: str, number: int) -> t.Optional[str]:
+        found["orders"].append((order, number))
+        return tell(self, order, number)
+
+    monkeypatch.setattr(_celery_remote, "_start", starting)
+    monkeypatch.setattr(_celery_remote.Client, "tell", telling)
+    return found
+
+
+def test_children_go_at_once_and_come_back(begin: t.Callable[..., Worker], tmp_path: Path, told: t.Dict[str, t.List[t.Any]]) -> None:
+    worker, hands, kind = begin(5, "-n", "one@%h"), running.hands(tmp_path), _celery_pool.KIND
     operation = worker.operation(workers=1)
     before = kind.look(hands, operation)
-    assert before == {"master": True, "workers": 3} and not kind.reached(operation, before, before)
-    assert kind.show(hands, operation, before) == ("shop-work.service (running pool processes)", "3\n", "1\n")
+    assert before == {"master": True, "workers": 5} and not kind.reached(operation, before, before)
+    assert kind.show(hands, operation, before) == ("shop-work.service (running pool processes)", "5\n", "1\n")
     kind.apply(hands, operation, before)
     now = kind.look(hands, operation)
     assert now["workers"] == 1 and kind.reached(operation, before, now)
-    assert "3 pool processes again" in kind.undo(hands, operation, before, False)
+    assert told == {"starts": [told["starts"][0]], "orders": [("pool_shrink", 4)]}
+    assert "5 pool processes again" in kind.undo(hands, operation, before, False)
     assert kind.look(hands, operation) == before
+    assert len(told["starts"]) == 2 and told["orders"][1:] == [("pool_grow", 4)]
     assert "nothing to put back" in kind.undo(hands, operation, before, False)
+    with _celery_remote.client(worker.machine, operation) as client:
+        assert client.pool_pids() == worker.children(), "the worker counts as many as it has"
     kept = json.dumps([operation, before, now]) + "".join(path.read_text() for path in (tmp_path / "root" / "entry").iterdir())
     assert "horse" not in kept, "nothing of the environment is kept"
+
+
+def test_only_idle_ones_go(begin: t.Callable[..., Worker], tmp_path: Path, told: t.Dict[str, t.List[t.Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three of four are busy: the idle one goes, the others keep their tasks."""
+    monkeypatch.setattr(_celery_pool, "_TRIES", 2)
+    worker, hands = begin(4), running.hands(tmp_path)
+    worker.nap(120, 3)
+    del told["starts"][:]
+    operation = worker.operation(workers=1)
+    with pytest.raises(Failed, match="its 3 processes are busy"):
+        _celery_pool.apply(hands, operation, {"master": True, "workers": 4})
+    assert len(worker.children()) == 3 and told == {"starts": [told["starts"][0]], "orders": [("pool_shrink", 1)]}
+    assert "4 pool processes again" in _celery_pool.undo(hands, operation, {"master": True, "workers": 4}, False)
 
 
 def test_a_busy_pool(begin: t.Callable[..., Worker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +223,7 @@ def test_short_of_memory_nothing_is_run(begin: t.Callable[..., Worker], tmp_path
     worker, hands = begin(2), running.hands(tmp_path)
     monkeypatch.setattr(_celery_remote, "NEED_BYTES", 2 ** 50)
     ran: t.List[t.Any] = []
-    monkeypatch.setattr(hands.machine, "run", lambda *argument, **named: ran.append(argument))
+    monkeypatch.setattr(_celery_remote, "Talk", lambda *argument: ran.append(argument))
     with pytest.raises(Refused, match=r"needs \d+ MB and only \d+ MB are free"):
         _celery_pool.apply(hands, worker.operation(workers=1), {"master": True, "workers": 2})
     assert ran == []
@@ -217,20 +252,21 @@ def test_free_memory_is_that_of_the_host_and_of_every_limit_above(tmp_path: Path
     assert _celery_remote.free_bytes(machine) == 100000
 
 
-@pytest.mark.parametrize("argv, program, node, pool, autoscale", (
-    ("/v/bin/python /v/bin/celery -A shop worker -c 4", "/v/bin/python /v/bin/celery -A shop", None, None, False),
-    ("python3 -m celery --app=shop --workdir /srv worker -n a@%h -Pgevent", "python3 -m celery --app=shop", "a@%h", "gevent", False),
-    ("python /v/bin/celery -A shop -b redis://x --workdir=/ worker --hostname=a --pool=solo", "python /v/bin/celery -A shop -b redis://x", "a", "solo", False),
-    ("python /v/bin/celery worker -A shop -b redis://x --autoscale=4,1", "python /v/bin/celery -A shop -b redis://x", None, None, True),
-    ("python /v/bin/celery -Ashop -q worker --autoscale 4,1 -nw", "python /v/bin/celery -Ashop", "w", None, True),
+@pytest.mark.parametrize("argv, python, folder, options, node, pool, autoscale", (
+    ("/v/bin/python /v/bin/celery -A shop worker -c 4", "/v/bin/python", "/v/bin", "-A shop", None, None, False),
+    ("python3 -X dev -m celery --app=shop --workdir /srv worker -n a@%h -Pgevent", "python3 -X dev", "", "--app=shop", "a@%h", "gevent", False),
+    ("python /v/bin/celery -A shop -b redis://x --workdir=/ worker --hostname=a --pool=solo", "python", "/v/bin", "-A shop -b redis://x", "a", "solo", False),
+    ("python /v/bin/celery worker -A shop -b redis://x --autoscale=4,1", "python", "/v/bin", "-A shop -b redis://x", None, None, True),
+    ("python /v/bin/celery -Ashop -q worker --autoscale 4,1 -nw", "python", "/v/bin", "-Ashop", "w", None, True),
 ))
-def test_command_lines(argv: str, program: str, node: t.Optional[str], pool: t.Optional[str], autoscale: bool) -> None:
-    assert _celery_remote.command(argv.split()) == (program.split(), node, pool, autoscale)
+def test_command_lines(argv: str, python: str, folder: str, options: str, node: t.Optional[str], pool: t.Optional[str], autoscale: bool) -> None:
+    assert _celery_remote.command(argv.split()) == (python.split(), folder, options.split(), node, pool, autoscale)
 
 
 @pytest.mark.parametrize("argv", (
     ["[celeryd: celery@h:MainProcess] -active- (worker -A shop)"], ["python", "/v/bin/celery", "-A", "shop", "beat"], ["python", "manage.py", "celery"],
     ["vim", "celery.py"], [], ["python", "/v/bin/celery", "-A", "worker"],
+    ["celery", "-A", "shop", "worker"],
 ))
 def test_what_is_no_command_line_of_a_worker(argv: t.List[str]) -> None:
     assert _celery_remote.command(argv) is None

@@ -21,7 +21,8 @@ SOURCES: t.Final = (
     "_change._registry", "_change._systemctl", "_change._undo", "_change._unit", "_controls._celery_pool", "_controls._celery_remote",
     "_controls._crontab", "_controls._job_run", "_controls._mains", "_controls._nginx_config_file", "_controls._processes",
     "_controls._retire_worker", "_controls._rq_workers", "_controls._service_restart", "_controls._supervisor_program", "_controls._worker_count",
-    "_host._attributes", "_host._files", "_host._machine", "_host._spool", "_host._start", "_host._text", "_host._zipapp", "_parse._crontab",
+    "_host._attributes", "_host._files", "_host._machine", "_host._spool", "_host._start", "_host._talk", "_host._text", "_host._zipapp",
+    "_parse._crontab",
 )
 
 

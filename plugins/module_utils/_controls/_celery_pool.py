@@ -2,15 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The operation ``celery_pool``: a running celery worker ends children of its pool that have nothing to do, one at a time.
+"""The operation ``celery_pool``: a running celery worker ends children of its pool that have nothing to do.
 
 Private to oncall.pressure: no stable interface.
 
 ``{"kind": "celery_pool", "service", "unit" or null, "pid", "start_ticks", "workers": target}``. State: ``{"master": bool, "workers": live children}``.
 
-celery's pool_shrink ends idle children only and says so with exit status 0 when all are busy: what counts is how many processes live. A worker
-notices that a child has gone within five seconds; told to shrink before, old versions (seen with 5.2.6) end the dead child a second time, and count
-one process less than they have. So the next order waits until the worker knows the same processes as the kernel.
+celery's pool_shrink ends idle children only and says so with exit status 0 when all are busy: what counts is how many processes live. Told to end
+more than are idle it ends all that are, the last one too (seen with 5.2.6 and 5.7.0), so it is told the exact number, and only while it knows the
+same processes as the kernel: a worker notices that a child has gone within five seconds, and told to shrink before, 5.2.6 ends the dead child a
+second time and counts one process less than it has.
 """
 
 from __future__ import annotations
@@ -28,8 +29,11 @@ _BETWEEN_S = 0.7
 
 _DROP_S = 20.0
 
-#: A worker looks after its pool every five seconds.
+#: A worker looks after its pool every five seconds; a child takes its time to start on a host that is busy.
 _GROW_S = 15.0
+_GROW_EACH_S = 3.0
+#: The first order may bring too few (see above); what a third does not bring does not start.
+_ORDERS = 3
 _STEP_S = 20.0
 _ALL_S = 180.0
 
@@ -64,56 +68,63 @@ def reached(operation: Operation, before: State, now: State) -> bool:
 
 
 def apply(hands: Hands, operation: Operation, before: State) -> None:
-    """One child, seen gone, then the next."""
+    """All that are too many and idle at once, seen gone; then what is left of the number as children become idle."""
     machine, pid, name = hands.machine, operation["pid"], clean(operation["service"], 200)
     target = max(1, int(operation["workers"]))
-    to = _celery_remote.remote(machine, operation["service"], pid, operation["start_ticks"])
-    if _celery_remote.check_node(machine, to).get("autoscaler"):
-        raise Refused("%s runs with autoscale, which refuses any other change of its pool" % name)
-    count = _counter(machine, pid)
-    end = machine.monotonic() + _ALL_S
-    now = min(_processes.settled(machine, count), before["workers"])
-    while now > target:
-        if machine.monotonic() >= end:
-            raise Failed("%s: not down to %d processes after %d s" % (name, target, _ALL_S))
-        if _processes.the_same(machine, pid, operation["start_ticks"]) is None:
-            raise Failed("%s: its main process has gone" % name)
-        _in_step(machine, to, pid)
-        now = count()
-        if now > target and not _shrink(hands, to, pid):
-            raise Failed("%s: its %d processes are busy and celery ends only idle ones; a restart (restart_service) brings it to %d" % (name, now, target))
-        now = _processes.settled(machine, count, 0.3)
+    with _celery_remote.client(machine, operation) as client:
+        if client.check_node().get("autoscaler"):
+            raise Refused("%s runs with autoscale, which refuses any other change of its pool" % name)
+        end = machine.monotonic() + _ALL_S
+        tries = 0
+        while True:
+            if _processes.the_same(machine, pid, operation["start_ticks"]) is None:
+                raise Failed("%s: its main process has gone" % name)
+            now = _in_step(machine, client, operation)
+            if now <= target:
+                return
+            if machine.monotonic() >= end:
+                raise Failed("%s: not down to %d processes after %d s" % (name, target, _ALL_S))
+            if _shrink(hands, client, operation, now, now - target):
+                tries = 0
+                continue
+            tries += 1
+            if tries >= _TRIES:
+                raise Failed("%s: its %d processes are busy and celery ends only idle ones; a restart (restart_service) brings it to %d" % (name, now, target))
+            machine.sleep(_BETWEEN_S)
 
 
 def _counter(machine: Machine, pid: int) -> t.Callable[[], int]:
     return lambda: len(_processes.workers(machine, "celery", pid))
 
 
-def _in_step(machine: Machine, to: _celery_remote.Remote, pid: int) -> None:
-    """Wait until the worker has the same children in mind as the kernel. Raises Failed."""
+def _in_step(machine: Machine, client: _celery_remote.Client, operation: Operation) -> int:
+    """How many children there are, once the worker has the same ones in mind as the kernel. Raises Failed, Refused."""
+    found: list[int] = []
 
     def same() -> bool:
-        return _celery_remote.pool_pids(_celery_remote.stats(machine, to)) == sorted(_processes.workers(machine, "celery", pid))
+        found[:] = _processes.workers(machine, "celery", operation["pid"])
+        return client.pool_pids() == sorted(found)
 
-    if not _processes.wait_for(machine, same, _STEP_S, 0.7):
-        raise Failed("%s: its pool does not come to rest (children die and are started again all the time)" % clean(to.service, 200))
+    if not _processes.wait_for(machine, same, _STEP_S, 0.3):
+        raise Failed("%s: its pool does not come to rest (children die and are started again all the time)" % clean(operation["service"], 200))
+    return len(found)
 
 
-def _shrink(hands: Hands, to: _celery_remote.Remote, pid: int) -> bool:
-    """End one idle child and see it gone; false where all are busy. Raises Failed, Refused."""
-    name = clean(to.service, 200)
-    count = _counter(hands.machine, pid)
-    for number in range(_TRIES):
-        was = count()
-        said = _celery_remote.tell(hands.machine, to, "pool_shrink")
-        if said is None:
-            if _processes.wait_for(hands.machine, lambda: count() < was, _DROP_S):
-                return True
-            raise Failed("%s said that its pool will shrink, and it has not after %d s" % (name, _DROP_S))
-        if "busy" not in said.lower():
-            raise Refused("%s refuses: %s" % (name, said))
-        if number + 1 < _TRIES:
-            hands.machine.sleep(_BETWEEN_S)
+def _shrink(hands: Hands, client: _celery_remote.Client, operation: Operation, now: int, wanted: int) -> bool:
+    """End as many idle children of ``now`` as wanted, or as there are, and see them gone; false where all are busy. Raises Failed, Refused."""
+    name, count = clean(operation["service"], 200), _counter(hands.machine, operation["pid"])
+    number = min(wanted, now - len(set(client.active_pids())))
+    if number < 1:
+        return False
+    _note(hands, operation["pid"], "shrinks-by-%d" % number)
+    said = client.tell("pool_shrink", number)
+    if said is None:
+        if _processes.wait_for(hands.machine, lambda: count() <= now - number, _DROP_S):
+            return True
+        raise Failed("%s said that its pool will shrink, and it has not after %d s" % (name, _DROP_S))
+    if "busy" not in said.lower():
+        raise Refused("%s refuses: %s" % (name, said))
+    # one took a task between the question and the order: those that were idle all the same go
     return False
 
 
@@ -130,40 +141,38 @@ def undo(hands: Hands, operation: Operation, before: State, force: bool) -> str:
     now = _processes.settled(machine, count)
     if now < before["workers"] and _ordered(hands, pid):
         # an undo before this one was interrupted: what it ordered may be on its way
-        was = now
-        _processes.wait_for(machine, lambda: count() > was, _GROW_S)
+        _processes.wait_for(machine, lambda: count() >= before["workers"], _GROW_S)
         now = _processes.settled(machine, count)
     if now >= before["workers"]:
         return "%s has %d pool processes: nothing to put back" % (name, now)
+    meant = dict(operation, pid=pid, start_ticks=found.start_ticks)
     try:
-        to = _celery_remote.remote(machine, operation["service"], pid, found.start_ticks)
-        _grow(hands, to._replace(program_s=_celery_remote.PATIENT_S), pid, before["workers"])
+        with _celery_remote.client(machine, meant, _celery_remote.PATIENT_S) as client:
+            _grow(hands, client, meant, before["workers"])
     except Refused as problem:
         raise Failed("%s has %d of its %d former pool processes (%s); a restart brings them back" % (name, count(), before["workers"], problem)) from problem
     return "%s has %d pool processes again" % (name, count())
 
 
-def _grow(hands: Hands, to: _celery_remote.Remote, pid: int, workers: int) -> None:
-    """One child, seen there, then the next. Raises Failed, Refused."""
-    machine, count = hands.machine, _counter(hands.machine, pid)
-    _celery_remote.check_node(machine, to)
-    now, orders = count(), 2 * (workers - count())
+def _grow(hands: Hands, client: _celery_remote.Client, operation: Operation, workers: int) -> None:
+    """All that are missing, by one order; once more what that has not brought. Raises Failed, Refused."""
+    machine, count = hands.machine, _counter(hands.machine, operation["pid"])
+    client.check_node()
+    now, orders = count(), 0
     while now < workers:
-        if orders <= 0:
-            raise Failed("%s has %d of its %d former pool processes: the next one does not start" % (clean(to.service, 200), now, workers))
-        orders -= 1
-        _note(hands, pid, "ordered")
-        said = _celery_remote.tell(machine, to, "pool_grow")
+        if orders >= _ORDERS:
+            raise Failed("%s has %d of its %d former pool processes: the next one does not start" % (clean(operation["service"], 200), now, workers))
+        orders += 1
+        _note(hands, operation["pid"], "ordered")
+        said = client.tell("pool_grow", workers - now)
         if said is not None:
             raise Refused(said)
-        was = now
-        # one that had counted fewer than it has (see above) needs an order more
-        if _processes.wait_for(machine, lambda: count() > was, _GROW_S):
-            _note(hands, pid, "there")
+        if _processes.wait_for(machine, lambda: count() >= workers, _GROW_S + _GROW_EACH_S * (workers - now)):
+            _note(hands, operation["pid"], "there")
         now = _processes.settled(machine, count)
     if now > workers:
-        _in_step(machine, to, pid)
-        _shrink(hands, to, pid)
+        now = _in_step(machine, client, operation)
+        _shrink(hands, client, operation, now, now - workers)
 
 
 def _note(hands: Hands, pid: int, word: str) -> None:

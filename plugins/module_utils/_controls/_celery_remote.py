@@ -7,18 +7,22 @@
 Private to oncall.pressure: no stable interface.
 
 The command line, folder, user and environment are those of the running process, read when they are needed and never kept: they hold
-secrets. What it starts loads the application, as the worker itself did, and so needs about as much memory as the main process has.
+secrets. What it starts loads the application, as the worker itself did, and so needs about as much memory as the main process has, and
+seconds of CPU on a host that has none to spare. So it is started once for all that is asked: celery's own command line, run again and again
+in one process.
 """
 
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 import typing as t
 
-from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Refused
+from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Operation, Refused
 from ansible_collections.oncall.pressure.plugins.module_utils._controls import _processes
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import As, Machine
+from ansible_collections.oncall.pressure.plugins.module_utils._host._talk import Talk
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, decode
 
 #: The least memory that must be free before one question is asked (it takes about 50 MB with a small application), in bytes.
@@ -28,13 +32,34 @@ _SPARE_BYTES = 32 * 1024 * 1024
 #: The least address space that it is allowed, in bytes: most of it is never touched.
 _SPACE_BYTES = 1024 * 1024 * 1024
 
-#: How long a worker may take to answer; how long all of them are listened to, at first and on a host that is slow; and the whole program, in seconds.
+#: How long a worker may take to answer; how long all of them are listened to, at first and on a host that is slow; and one answer with the program's
+#: start, in seconds.
 _ANSWER_S = 5
 _EVERYBODY_S = (2, 8)
 _PROGRAM_S = 20.0
 
 #: The same for an undo: there is nothing else that it could do, so it waits for what is slow and does not leave a host in between.
 PATIENT_S = 90.0
+
+#: A line in, the words of a command; a line out, what it printed and what it said beside. Nothing else that is printed may come between.
+_PROGRAM = """
+import io, json, os, sys
+where, before, orders = sys.argv[1], sys.argv[2:], sys.stdin
+if sys.path[:1] == [""] and where:
+    sys.path[0] = where
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+from celery.__main__ import main
+for line in iter(orders.readline, ""):
+    sys.argv = ["celery"] + before + json.loads(line)
+    sys.stdout, sys.stderr = printed = io.StringIO(), io.StringIO()
+    try:
+        main()
+    except BaseException:
+        pass
+    answers.write(json.dumps([one.getvalue() for one in printed]) + "\\n")
+    answers.flush()
+"""
 
 _GLOBAL = ("-A", "--app", "-b", "--broker", "--result-backend", "--loader", "--config")
 _GLUED = ("-A", "-b")
@@ -55,9 +80,11 @@ class Remote(t.NamedTuple):
 
 
 class Command(t.NamedTuple):
-    """A celery worker's command line: the program with what is before its subcommand, and what concerns us of the rest."""
+    """A celery worker's command line: the interpreter, the folder of celery's script ("" for ``-m``), which application, and what concerns us of the rest."""
 
-    program: list[str]
+    python: list[str]
+    script_folder: str
+    options: list[str]
     node: str | None
     pool: str | None
     autoscale: bool
@@ -67,18 +94,20 @@ def command(argv: t.Sequence[str]) -> Command | None:
     """Read a running worker's arguments; null where they do not show one (a title written over them, another program)."""
     place = None
     for index, word in enumerate(argv[:8]):
-        if word.rpartition("/")[2] == "celery" and argv[index - 1] != "-m" or index and argv[index - 1] == "-m" and word in ("celery", "celery.__main__"):
+        if index and (word.rpartition("/")[2] == "celery" if argv[index - 1] != "-m" else word in ("celery", "celery.__main__")):
             place = index
             break
     if place is None:
         return None
+    module = argv[place - 1] == "-m"
     options, rest = _globals(argv[place + 1:])
     if rest is None:
         return None
     # before version 5 the options of all commands stood behind the command
     late, dummy = _globals(rest, True)
     return Command(
-        list(argv[: place + 1]) + options + late, _value(rest, "-n", "--hostname"), _value(rest, "-P", "--pool"),
+        list(argv[: place - module]), "" if module else posixpath.dirname(argv[place]), options + late,
+        _value(rest, "-n", "--hostname"), _value(rest, "-P", "--pool"),
         any(word == "--autoscale" or word.startswith("--autoscale=") for word in rest),
     )
 
@@ -147,7 +176,8 @@ def remote(machine: Machine, service: str, pid: int, start_ticks: int) -> Remote
         raise Refused("%s: the environment of its main process cannot be read (%s)" % (name, problem.strerror)) from problem
     # what we ask leaves nothing behind, and speaks a language that we read
     variables.update(PYTHONDONTWRITEBYTECODE="1", LC_ALL="C.UTF-8")
-    return Remote(service, pid, node, read.program, variables, who, max(NEED_BYTES, found.rss_kib * 1024 + _SPARE_BYTES))
+    words = read.python + ["-c", _PROGRAM, read.script_folder] + read.options
+    return Remote(service, pid, node, words, variables, who, max(NEED_BYTES, found.rss_kib * 1024 + _SPARE_BYTES))
 
 
 def _who(machine: Machine, pid: int, memory_bytes: int) -> As:
@@ -158,68 +188,103 @@ def _who(machine: Machine, pid: int, memory_bytes: int) -> As:
     )
 
 
-def check_node(machine: Machine, to: Remote) -> dict[str, t.Any]:
-    """Exactly one worker of this name, and it is ours: what it says of itself. Raises Refused.
+class Client:
+    """Celery's own program, to be used in a ``with``; it is started when it is first asked. Everything raises Refused where it does not answer."""
 
-    An answer to one name ends the asking, so a second worker of the same name shows only when all are asked.
-    """
-    name = clean(to.service, 200)
-    answers, errors = {}, ""
-    for wait_s in _EVERYBODY_S:
-        document, errors = _ask(machine, to, ["inspect", "--json", "--timeout", str(wait_s), "ping"])
-        answers = document if isinstance(document, dict) else {}
-        if to.node in answers:
-            break
-    if to.node not in answers:
-        raise Refused("%s: the worker %s does not answer (remote control is off, or the broker is not reached)" % (name, clean(to.node, 200)))
-    if "multiple replies" in errors or "DuplicateNodename" in errors:
-        raise Refused("%s: several workers have one name, so what is told to %s would be done by all of them" % (name, clean(to.node, 200)))
-    return stats(machine, to)
+    def __init__(self, machine: Machine, to: Remote) -> None:
+        self._machine = machine
+        self._to = to
+        self._talk: Talk | None = None
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *dummy: t.Any) -> None:
+        if self._talk is not None:
+            self._talk.end()
+
+    def check_node(self) -> dict[str, t.Any]:
+        """Exactly one worker of this name, and it is ours: what it says of itself.
+
+        An answer to one name ends the asking, so a second worker of the same name shows only when all are asked.
+        """
+        name, node = clean(self._to.service, 200), self._to.node
+        answers, errors = {}, ""
+        for wait_s in _EVERYBODY_S:
+            document, errors = self._ask(["inspect", "--json", "--timeout", str(wait_s), "ping"])
+            answers = document if isinstance(document, dict) else {}
+            if node in answers:
+                break
+        if node not in answers:
+            raise Refused("%s: the worker %s does not answer (remote control is off, or the broker is not reached)" % (name, clean(node, 200)))
+        if "multiple replies" in errors or "DuplicateNodename" in errors:
+            raise Refused("%s: several workers have one name, so what is told to %s would be done by all of them" % (name, clean(node, 200)))
+        return self.stats()
+
+    def stats(self) -> dict[str, t.Any]:
+        """What a worker says of itself. Raises Refused where it is another process, too.
+
+        With some brokers workers of one name take turns at what is told to it, so that one of them shows only in a later answer.
+        """
+        document = self._of_node(["inspect"], "stats")
+        said = document.get(self._to.node) if isinstance(document, dict) else None
+        if not isinstance(said, dict):
+            raise Refused("%s: the worker %s does not say what it is" % (clean(self._to.service, 200), clean(self._to.node, 200)))
+        if said.get("pid") != self._to.pid:
+            raise Refused("%s: the worker called %s is another process, perhaps on another host" % (clean(self._to.service, 200), clean(self._to.node, 200)))
+        return said
+
+    def pool_pids(self) -> list[int]:
+        """The children that a worker believes to have."""
+        pool = self.stats().get("pool")
+        found = pool.get("processes") if isinstance(pool, dict) else None
+        return sorted(pid for pid in found if isinstance(pid, int)) if isinstance(found, list) else []
+
+    def active_pids(self) -> list[int]:
+        """The children that work on a task now."""
+        document = self._of_node(["inspect"], "active")
+        tasks = document.get(self._to.node) if isinstance(document, dict) else None
+        if not isinstance(tasks, list):
+            raise Refused("%s: the worker does not say what it works on" % clean(self._to.service, 200))
+        return [task["worker_pid"] for task in tasks if isinstance(task, dict) and isinstance(task.get("worker_pid"), int)]
+
+    def tell(self, order: str, number: int) -> str | None:
+        """Send one order (pool_shrink, pool_grow); the worker's objection, null where it has none."""
+        document = self._of_node(["control"], order, str(number))
+        rows = document if isinstance(document, list) else [document]
+        answers = [row[self._to.node] for row in rows if isinstance(row, dict) and self._to.node in row]
+        if not answers:
+            raise Refused("%s: the worker did not answer to %s" % (clean(self._to.service, 200), order))
+        said = answers[0].get("error") if isinstance(answers[0], dict) else None
+        return clean(str(said), 200) if said else None
+
+    def _of_node(self, command: list[str], *words: str) -> t.Any:
+        return self._ask(command + ["--json", "--timeout", str(_ANSWER_S), "--destination", self._to.node] + list(words))[0]
+
+    def _ask(self, arguments: t.Sequence[str]) -> tuple[t.Any, str]:
+        """One command of celery's own: the document that it prints, and what it says beside it."""
+        to, name = self._to, clean(self._to.service, 200)
+        if self._talk is None:
+            self._talk = _start(self._machine, to)
+        try:
+            answer = self._talk.ask(json.dumps(list(arguments)), to.program_s)
+        except TimeoutError as problem:
+            raise Refused("%s: celery's own program did not answer within %d s" % (name, to.program_s)) from problem
+        try:
+            printed, beside = json.loads(decode(answer or b""))
+            return _document(printed), beside
+        except (ValueError, TypeError) as problem:
+            raise Refused("%s: celery's own program does not run for its user (its application could not be loaded, or memory ran out)" % name) from problem
 
 
-def stats(machine: Machine, to: Remote) -> dict[str, t.Any]:
-    """What a worker says of itself. Raises Refused where it says nothing, or is another process.
-
-    With some brokers workers of one name take turns at what is told to it, so that one of them shows only in a later answer.
-    """
-    document, dummy = _ask(machine, to, ["inspect", "--json", "--timeout", str(_ANSWER_S), "--destination", to.node, "stats"])
-    said = document.get(to.node) if isinstance(document, dict) else None
-    if not isinstance(said, dict):
-        raise Refused("%s: the worker %s does not say what it is" % (clean(to.service, 200), clean(to.node, 200)))
-    if said.get("pid") != to.pid:
-        raise Refused("%s: the worker called %s is another process, perhaps on another host" % (clean(to.service, 200), clean(to.node, 200)))
-    return said
+def client(machine: Machine, operation: Operation, program_s: float = _PROGRAM_S) -> Client:
+    """For the worker with the main process of an operation. Raises Refused."""
+    to = remote(machine, operation["service"], operation["pid"], operation["start_ticks"])
+    return Client(machine, to._replace(program_s=program_s))
 
 
-def pool_pids(said: t.Mapping[str, t.Any]) -> list[int]:
-    """The children that a worker believes to have, of what it says of itself."""
-    pool = said.get("pool")
-    found = pool.get("processes") if isinstance(pool, dict) else None
-    return sorted(pid for pid in found if isinstance(pid, int)) if isinstance(found, list) else []
-
-
-def active_pids(machine: Machine, to: Remote) -> list[int]:
-    """The children that work on a task now. Raises Refused where the worker does not say."""
-    document, dummy = _ask(machine, to, ["inspect", "--json", "--timeout", str(_ANSWER_S), "--destination", to.node, "active"])
-    tasks = document.get(to.node) if isinstance(document, dict) else None
-    if not isinstance(tasks, list):
-        raise Refused("%s: the worker does not say what it works on" % clean(to.service, 200))
-    return [task["worker_pid"] for task in tasks if isinstance(task, dict) and isinstance(task.get("worker_pid"), int)]
-
-
-def tell(machine: Machine, to: Remote, order: str, number: int = 1) -> str | None:
-    """Send one order (pool_shrink, pool_grow); the worker's objection, null where it has none. Raises Refused where nobody answers."""
-    document, dummy = _ask(machine, to, ["control", "--json", "--timeout", str(_ANSWER_S), "--destination", to.node, order, str(number)])
-    rows = document if isinstance(document, list) else [document]
-    answers = [row[to.node] for row in rows if isinstance(row, dict) and to.node in row]
-    if not answers:
-        raise Refused("%s: the worker did not answer to %s" % (clean(to.service, 200), order))
-    said = answers[0].get("error") if isinstance(answers[0], dict) else None
-    return clean(str(said), 200) if said else None
-
-
-def _ask(machine: Machine, to: Remote, arguments: t.Sequence[str]) -> tuple[t.Any, str]:
-    """One run of celery's own program: the document that it prints, and what it says beside it. Raises Refused."""
+def _start(machine: Machine, to: Remote) -> Talk:
+    """Raises Refused."""
     name = clean(to.service, 200)
     free = free_bytes(machine)
     if free is None or free < to.need_bytes:
@@ -227,15 +292,10 @@ def _ask(machine: Machine, to: Remote, arguments: t.Sequence[str]) -> tuple[t.An
             "%s: asking its worker needs %d MB and %s; free memory first, or restart it with fewer"
             % (name, to.need_bytes // 1000000, "it is not known how much is free" if free is None else "only %d MB are free" % (free // 1000000))
         )
-    # first to be killed should memory run out all the same
-    argv = ["/usr/bin/choom", "-n", "1000", "--"] + to.command + list(arguments)
     try:
-        outcome = machine.run(argv, to.program_s, environment=to.environment, who=to.who)
+        return Talk(to.command, to.environment, to.who)
     except OSError as problem:
         raise Refused("%s: celery's own program cannot be run for its user (%s)" % (name, problem.strerror)) from problem
-    if outcome.timed_out:
-        raise Refused("%s: celery's own program did not end within %d s" % (name, to.program_s))
-    return _document(decode(outcome.out)), decode(outcome.err)
 
 
 def _document(text: str) -> t.Any:

@@ -128,8 +128,8 @@ def _retire(machine: Machine, measured: Measured, kept: bool) -> tuple[list[Oper
 
 def _busy(machine: Machine, operation: Operation) -> bool:
     """Whether a child of celery has a task now. Raises Refused where the worker cannot be asked."""
-    to = _celery_remote.remote(machine, operation["service"], operation["pid"], operation["start_ticks"])
-    return operation["worker_pid"] in _celery_remote.active_pids(machine, to)
+    with _celery_remote.client(machine, operation) as client:
+        return operation["worker_pid"] in client.active_pids()
 
 
 def _proposals(measured: Measured, wish: Wish, found: Lifespan) -> list[str]:

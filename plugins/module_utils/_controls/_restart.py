@@ -262,8 +262,8 @@ def _tasks(machine: Machine, service: str, known: _Known) -> dict[str, t.Any]:
     if found is None or known.main_pid is None:
         return {"active": None, "reason": "it does not run"}
     try:
-        to = _celery_remote.remote(machine, service, known.main_pid, found.start_ticks)
-        return {"active": len(_celery_remote.active_pids(machine, to)), "reason": None}
+        with _celery_remote.client(machine, {"service": service, "pid": known.main_pid, "start_ticks": found.start_ticks}) as client:
+            return {"active": len(client.active_pids()), "reason": None}
     except Refused as problem:
         return {"active": None, "reason": clean(str(problem), 300)}
 

@@ -82,19 +82,19 @@ def apply(hands: Hands, operation: Operation, before: State) -> None:
 def check_idle(machine: Machine, operation: Operation) -> None:
     """Return at a moment when a celery child has nothing to do. Raises Refused where there is none."""
     name = clean(operation["service"], 200)
-    to = _celery_remote.remote(machine, operation["service"], operation["pid"], operation["start_ticks"])
-    _celery_remote.check_node(machine, to)
-    for dummy in range(_TRIES):
-        before = _worker(machine, operation)
-        if before is None:
-            return
-        if _processes.has(before.ignored, signal.SIGTERM):
-            raise Refused("%s: its processes ignore SIGTERM" % name)
-        busy = operation["worker_pid"] in _celery_remote.active_pids(machine, to)
-        now = _worker(machine, operation)
-        if now is None or (not busy and now.switches == before.switches):
-            return
-        machine.sleep(0.5)
+    with _celery_remote.client(machine, operation) as client:
+        client.check_node()
+        for dummy in range(_TRIES):
+            before = _worker(machine, operation)
+            if before is None:
+                return
+            if _processes.has(before.ignored, signal.SIGTERM):
+                raise Refused("%s: its processes ignore SIGTERM" % name)
+            busy = operation["worker_pid"] in client.active_pids()
+            now = _worker(machine, operation)
+            if now is None or (not busy and now.switches == before.switches):
+                return
+            machine.sleep(0.5)
     raise Refused("%s: its largest process is busy, and ending it would lose its task; max-tasks-per-child or a warm restart lets it finish" % name)
 
 

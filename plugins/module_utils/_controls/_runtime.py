@@ -107,17 +107,18 @@ def _check_pool(service: t.Mapping[str, t.Any]) -> None:
 
 def _check_idle(machine: Machine, operation: Operation, wanted: int) -> None:
     """Raises Refused where the worker cannot be asked, or is too busy for celery to end ``wanted`` of its children."""
-    to = _celery_remote.remote(machine, operation["service"], operation["pid"], operation["start_ticks"])
-    if _celery_remote.check_node(machine, to).get("autoscaler"):
-        raise Refused("%s runs with autoscale, which refuses any other change of its pool; lower the range and restart it" % clean(operation["service"], 200))
     most = 0
-    for number in range(_SAMPLES):
-        children = _processes.workers(machine, "celery", operation["pid"])
-        most = max(most, len(set(children) - set(_celery_remote.active_pids(machine, to))))
-        if most >= wanted:
-            return
-        if number + 1 < _SAMPLES:
-            machine.sleep(0.5)
+    with _celery_remote.client(machine, operation) as client:
+        if client.check_node().get("autoscaler"):
+            raise Refused(
+                "%s runs with autoscale, which refuses any other change of its pool; lower the range and restart it" % clean(operation["service"], 200))
+        for number in range(_SAMPLES):
+            children = _processes.workers(machine, "celery", operation["pid"])
+            most = max(most, len(set(children) - set(client.active_pids())))
+            if most >= wanted:
+                return
+            if number + 1 < _SAMPLES:
+                machine.sleep(0.5)
     raise Refused(
         "%s: %d of its processes are idle and celery ends only idle ones, so %d cannot be ended now; %s"
         % (clean(operation["service"], 200), most, wanted, _RESTART)

@@ -267,16 +267,16 @@ class Machine:
         variables = dict(environment or {}) if who is not None else dict(variables, **(environment or {}))
         process = subprocess.Popen(
             list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables, close_fds=True, start_new_session=True,
-            preexec_fn=None if who is None else lambda: _become(who),
+            preexec_fn=None if who is None else lambda: become(who),
         )
         try:
             out, err, timed_out = _drain(process, timeout_s, limit)
         finally:
-            _stop(process)
+            stop(process)
         return Outcome(None if timed_out else process.returncode, out, err, timed_out)
 
 
-def _become(who: As) -> None:
+def become(who: As) -> None:
     """In the child, before the program: give up what we may. (Popen's own arguments for it are newer than Python 3.8.)"""
     try:
         with open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:
@@ -321,7 +321,7 @@ def _drain(process: subprocess.Popen[bytes], timeout_s: float, limit: int) -> tu
     return b"".join(parts["out"]), b"".join(parts["err"]), False
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     """End a program's whole process group and close its pipes; one that is stuck in the kernel is left behind."""
     if process.poll() is None:
         try:
