@@ -14,6 +14,7 @@ import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, clean_tree
 from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import SCHEMA, Loaded
+from ansible_collections.oncall.pressure.plugins.plugin_utils._earlier import Fired, held
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import Rule
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import text
 from ansible_collections.oncall.pressure.plugins.plugin_utils._verdict import Thresholds, judge
@@ -24,21 +25,23 @@ def diagnose(
     rules: t.Mapping[str, Rule],
     thresholds: t.Callable[[str], Thresholds],
     expected: t.Sequence[str] = (),
+    earlier: t.Mapping[str, Fired] | None = None,
 ) -> dict[str, t.Any]:
-    """``diagnosis.json`` of these snapshots. ``expected`` names hosts that must have a row even where they left no document."""
+    """``diagnosis.json`` of these snapshots. ``expected`` names hosts that must have a row even where they left no document; ``earlier`` is what fired
+    on hosts at an earlier look."""
     hosts: dict[str, t.Any] = {}
     for snapshot in loaded:
-        hosts[snapshot.host] = _host(snapshot, rules, thresholds)
+        hosts[snapshot.host] = _host(snapshot, rules, thresholds, (earlier or {}).get(snapshot.host, frozenset()))
     for host in expected:
         hosts.setdefault(clean(host), silent("no snapshot was written for it"))
     counts = {"hosts": len(hosts), "healthy": 0, "incident": 0, "unknown": 0, "unreached": 0}
     for row in hosts.values():
         counts[row["state"] if row["reached"] else "unreached"] += 1
-    document = {"schema": SCHEMA, "hosts": {host: hosts[host] for host in sorted(hosts, key=_natural)}, "fleet": counts}
+    document = {"schema": SCHEMA, "hosts": {host: hosts[host] for host in sorted(hosts, key=natural)}, "fleet": counts}
     return t.cast("dict[str, t.Any]", clean_tree(document))
 
 
-def _natural(host: str) -> list[t.Any]:
+def natural(host: str) -> list[t.Any]:
     """The order in which people count: web-2 before web-10."""
     return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in re.split(r"([0-9]+)", host)]
 
@@ -50,14 +53,14 @@ def silent(reason: str) -> dict[str, t.Any]:
     }
 
 
-def _host(snapshot: Loaded, rules: t.Mapping[str, Rule], thresholds: t.Callable[[str], Thresholds]) -> dict[str, t.Any]:
+def _host(snapshot: Loaded, rules: t.Mapping[str, Rule], thresholds: t.Callable[[str], Thresholds], fired: Fired) -> dict[str, t.Any]:
     if snapshot.document is None:
         return silent(snapshot.reason or "its snapshot cannot be read")
     if snapshot.document.get("unreached") is not None:
         return silent(text(snapshot.document, "unreached") or "no reason was given")
     limits = thresholds(snapshot.host)
     try:
-        return _with_loss(judge(snapshot.document, rules, limits), text(snapshot.document, "lost"))
+        return _with_loss(judge(snapshot.document, rules, limits, held(fired, rules, snapshot.document)), text(snapshot.document, "lost"))
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError, ZeroDivisionError, RecursionError) as problem:
         # A host can send anything; what the rules cannot digest is that host's line and not the end of the run.
         return silent("its snapshot is malformed (%s: %s)" % (type(problem).__name__, problem))

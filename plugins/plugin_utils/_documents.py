@@ -161,6 +161,14 @@ def _read(path: str, name: str) -> Loaded:
     return Loaded(clean(host) if isinstance(host, str) and host else clean(name), cleaned, None)
 
 
+def read_document(path: str) -> dict[str, t.Any]:
+    """A document of a run that is no snapshot. Raises BadDocument, which names the file, and OSError."""
+    try:
+        return t.cast("dict[str, t.Any]", clean_tree(check(_numbers(_load(path)))))
+    except BadDocument as problem:
+        raise BadDocument("%s: %s" % (path, problem)) from None
+
+
 def _load(path: str) -> t.Any:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0))
     with os.fdopen(descriptor, "rb") as stream:

@@ -40,7 +40,7 @@ def screen(diagnosis: t.Mapping[str, t.Any], report: str | None = None, problems
             blocks += _block(host, row, min(width, 40), inventory)
         elif row["state"] != "healthy":
             kind = "UNKNOWN" if row["reached"] else "UNREACHED"
-            blocks += _wrapped("%s  %s  " % (host.ljust(min(width, 40)), kind), row["reason"] or "nothing was measured", len(host.ljust(min(width, 40))) + 2)
+            blocks += wrapped("%s  %s  " % (host.ljust(min(width, 40)), kind), row["reason"] or "nothing was measured", len(host.ljust(min(width, 40))) + 2)
     blocks += ["rule left out: %s" % problem for problem in problems]
     return visible_lines([*blocks, fleet_line(diagnosis["fleet"], hosts, report)])
 
@@ -76,20 +76,20 @@ def _block(host: str, row: t.Mapping[str, t.Any], width: int, inventory: t.Seque
     margin = " " * (width + 2)
     lines = ["%s  %s   cause: %s   confidence: %s" % (host.ljust(width), headline(first), cause(first), first["confidence"])]
     for sentence in [first["summary"], *first["evidence"][:_EVIDENCE]]:
-        lines += _wrapped(margin, sentence, len(margin))
+        lines += wrapped(margin, sentence, len(margin))
     if first["ruled_out"]:
-        lines += _wrapped(margin + "ruled out: ", ", ".join(first["ruled_out"]), len(margin) + 2)
+        lines += wrapped(margin + "ruled out: ", ", ".join(first["ruled_out"]), len(margin) + 2)
     if first["missing"]:
-        lines += _wrapped(margin + "not measured: ", ", ".join(first["missing"]), len(margin) + 2)
+        lines += wrapped(margin + "not measured: ", ", ".join(first["missing"]), len(margin) + 2)
     lead = "next: "
     for number, sentence in enumerate(first["next"][:_NEXT], 1):
-        lines += _wrapped("%s%s%d. " % (margin, lead if number == 1 else " " * len(lead), number), sentence, len(margin) + len(lead) + 3)
+        lines += wrapped("%s%s%d. " % (margin, lead if number == 1 else " " * len(lead), number), sentence, len(margin) + len(lead) + 3)
     for number, mitigation in enumerate(first["mitigations"][:_NEXT]):
         # one line, however long: it is there to be pasted
         lines.append(margin + ("run:  " if number == 0 else "or:   ") + command(mitigation, host, inventory))
     for verdict in row["verdicts"][1:1 + _ALSO]:
         said = "%s, cause: %s, confidence: %s: %s" % (headline(verdict).replace("  ", " "), cause(verdict), verdict["confidence"], verdict["summary"])
-        lines += _wrapped(margin + "also: ", said, len(margin) + 6)
+        lines += wrapped(margin + "also: ", said, len(margin) + 6)
     if len(row["verdicts"]) > 1 + _ALSO:
         lines.append("%sand %d more in the report" % (margin, len(row["verdicts"]) - 1 - _ALSO))
     return lines
@@ -107,7 +107,7 @@ def cause(verdict: t.Mapping[str, t.Any]) -> str:
     return "not found" if verdict["cause"] == "none" else str(verdict["cause"])
 
 
-def _wrapped(lead: str, sentence: str, indent: int) -> list[str]:
+def wrapped(lead: str, sentence: str, indent: int) -> list[str]:
     """A sentence behind its lead, further lines indented."""
     return textwrap.wrap(
         sentence,

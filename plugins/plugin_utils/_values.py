@@ -10,7 +10,17 @@ Private to oncall.pressure: no stable interface.
 from __future__ import annotations
 
 import math
+import re
 import typing as t
+
+#: What may stand in a command that a person pastes into a shell, and in a variable that Ansible would template.
+#: (The places that stand for identifiers in a folded path are harmless in both.)
+_PLAIN: t.Final = re.compile(r"(?:[A-Za-z0-9_./:@%+,=~^-]|\{(?:n|uuid|hex|token)\}){1,200}")
+
+
+def plain(value: t.Any) -> bool:
+    """Whether a value is text that is harmless by its letters, in a shell and as a variable of a play."""
+    return isinstance(value, str) and _PLAIN.fullmatch(value) is not None
 
 
 def at(document: t.Any, *path: str) -> t.Any:

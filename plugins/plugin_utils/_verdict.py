@@ -9,14 +9,13 @@ Private to oncall.pressure: no stable interface.
 
 from __future__ import annotations
 
-import re
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.plugin_utils._evaluate import Condition, Outcome, Selected, Selector, evaluate
 from ansible_collections.oncall.pressure.plugins.plugin_utils._format import age, fill
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import Rule, Sentence, Threshold
 from ansible_collections.oncall.pressure.plugins.plugin_utils._subjects import NEEDED, Subject, collector, subjects
-from ansible_collections.oncall.pressure.plugins.plugin_utils._values import num, rows, text
+from ansible_collections.oncall.pressure.plugins.plugin_utils._values import num, plain, rows, text
 
 Facts = t.Mapping[str, t.Any]
 Thresholds = t.Mapping[str, t.Mapping[str, Threshold]]
@@ -83,6 +82,30 @@ def judge(
         "missing": essential,
         "next": verdicts[0]["next"] if verdicts else [],
     }
+
+
+def standing(snapshot: t.Mapping[str, t.Any], rule: Rule, service: str | None, thresholds: t.Mapping[str, Threshold]) -> tuple[str, list[str]]:
+    """How one rule stands on one service that it fired on at an earlier look: ``held``, ``clear`` or ``unknown``, with what is missing.
+
+    It clears only at the ``leave`` of its thresholds. A service that is not there any more is no answer.
+    """
+    said: list[str] = []
+    met = False
+    for subject in subjects(snapshot):
+        if subject.kind != rule.subject:
+            continue
+        finding, missing = _apply(rule, subject, Selector(subject.data), thresholds, snapshot, {(rule.id, subject.service)})
+        if finding is not None and service in (finding.service, None):
+            return "held", []
+        if subject.service == service or rule.subject != "service" or rule.says.service:
+            met = True
+            said += missing
+    if rule.subject == "job" and text(snapshot, "collectors", "jobs", "status") in ("ok", "absent"):
+        # no job runs at all
+        met = True
+    if said or not met:
+        return "unknown", list(dict.fromkeys(said)) or ["%s was not seen" % (service or rule.subject)]
+    return "clear", []
 
 
 def _apply(
@@ -153,11 +176,6 @@ def _say(sentences: t.Sequence[Sentence], values: Facts, facts: Facts, numbers: 
     return [sentence for sentence in said if sentence is not None]
 
 
-#: What may stand in a command that a person pastes into a shell, and in a variable that Ansible would template.
-#: (The places that stand for identifiers in a folded path are harmless in both.)
-_PLAIN = re.compile(r"(?:[A-Za-z0-9_./:@%+,=~^-]|\{(?:n|uuid|hex|token)\}){1,200}")
-
-
 def _suggested(rule: Rule, service: str | None, values: Facts, facts: Facts, numbers: t.Mapping[str, float]) -> list[dict[str, t.Any]]:
     """The mitigations of a finding with their variables; one whose value was not measured, or is not harmless text, is left out.
 
@@ -169,7 +187,7 @@ def _suggested(rule: Rule, service: str | None, values: Facts, facts: Facts, num
             continue
         variables = {"pressure_service": service, **{name: fill(text, values) for name, text in suggestion.variables.items()}}
         variables = {name: value for name, value in variables.items() if value != ""}
-        if all(value is not None and _PLAIN.fullmatch(value) for value in variables.values()):
+        if all(map(plain, variables.values())):
             found.append({"id": suggestion.id, "variables": variables})
     return found
 

@@ -21,7 +21,7 @@ RULES: List[Dict[str, Any]] = [
 
 SHAPE = {
     "id": str, "title": str, "rung": int, "needs": list, "arguments": dict, "disruption": str, "loses_work": bool, "reversible": str, "settle_s": int,
-    "lifetime_s": int, "evidence_first": bool, "source": list,
+    "lifetime_s": int, "evidence_first": bool, "automatic": bool, "source": list,
 }
 
 # Playbooks that are no mitigation, with what they are.

@@ -1,0 +1,154 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Plan on the controller what would be done about the diagnosis of this run, write it down and say it."""
+
+from __future__ import annotations
+
+import os
+import time
+import typing as t
+
+from ansible import constants, context
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, visible
+from ansible_collections.oncall.pressure.plugins.plugin_utils import _plan_text, _run
+from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import BadDocument, read_document, read_snapshots, write_document
+from ansible_collections.oncall.pressure.plugins.plugin_utils._ladder import Ceilings, Declared, read_ceilings
+from ansible_collections.oncall.pressure.plugins.plugin_utils._located import BadFile
+from ansible_collections.oncall.pressure.plugins.plugin_utils._mitigations import load_mitigations
+from ansible_collections.oncall.pressure.plugins.plugin_utils._plan import Asked, Planned, plan
+from ansible_collections.oncall.pressure.plugins.plugin_utils._plan_file import BadPlan, read_plan
+from ansible_collections.oncall.pressure.plugins.plugin_utils._plan_given import plan_again
+from ansible_collections.oncall.pressure.plugins.plugin_utils._planned_text import FOR_PEOPLE
+
+_ROLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "roles")
+
+_SPEC: t.Final[dict[str, t.Any]] = {
+    "report_dir": {"type": "path", "required": True},
+    "plan": {"type": "str", "default": ""},
+    "snapshots": {"type": "str", "default": ""},
+    "mode": {"type": "str", "choices": ["plan", "apply"], "default": "plan"},
+    "link": {"type": "path"},
+    "hosts": {"type": "list", "elements": "str", "default": []},
+    "changes": {"type": "dict", "default": {}},
+    "ceilings": {"type": "dict", "default": {}},
+    "max_hosts": {"type": "int", "default": 10},
+    "majority": {"type": "float", "default": 0.5},
+    "ignore_majority": {"type": "bool", "default": False},
+    "recurrence_window": {"type": "float", "default": 21600.0},
+}
+
+
+class ActionModule(ActionBase):
+    """Reads diagnosis.json and snapshots of a run, writes plan.json beside them, prints it. Touches no host."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+    _supports_async = False
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Returns ``exit_status``, the hosts to change under ``act``, how many are held under ``held``, and the plan's ``path``.
+
+        No text of any host: the names in ``act`` are the inventory's own.
+        """
+        super().run(tmp, task_vars)
+        dummy, options = self.validate_argument_spec(argument_spec=_SPEC)
+        try:
+            return self._plan(options)
+        except (BadFile, BadPlan, BadDocument) as problem:
+            return _bad_input(str(problem))
+        except OSError as problem:
+            return _bad_input("%s: %s" % (problem.filename or options["report_dir"], problem.strerror))
+
+    def _plan(self, options: dict[str, t.Any]) -> dict[str, t.Any]:
+        folder = options["report_dir"]
+        saved = os.path.expanduser(options["snapshots"])
+        if saved and options["mode"] == "apply":
+            return _bad_input("saved snapshots can be planned for, not changed: leave pressure_snapshots out")
+        for name in ("majority", "recurrence_window", "max_hosts"):
+            if not options[name] >= 0:
+                return _bad_input("pressure_%s must not be below zero" % name)
+        declared = load_mitigations(_ROLES)
+        names = {clean(host): host for host in options["hosts"]}
+        if len(names) < len(set(options["hosts"])):
+            return _bad_input("two hosts of this run cannot be told apart by their names")
+        try:
+            ceilings = _ceilings(options["ceilings"], declared)
+        except ValueError as problem:
+            return _bad_input(str(problem))
+        asked = Asked(
+            {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "run": _run.run_id(os.getppid()), "owner": _run.owner()},
+            None if saved else list(names),
+            {clean(str(host)): _plain(row) if isinstance(row, t.Mapping) else {} for host, row in options["changes"].items()},
+            ceilings, options["max_hosts"], options["majority"], options["ignore_majority"], options["recurrence_window"], _inventory(),
+        )
+        planned = _made(folder, saved, options["plan"], declared, asked)
+        path = os.path.join(folder, "plan.json")
+        write_document(path, planned.document)
+        linked = options["link"] and os.path.realpath(options["link"]) == os.path.realpath(folder)
+        shown = _plan_text.Shown(
+            _near(os.path.join(options["link"] if linked else folder, "plan.json")), _near(path), asked.inventory, options["mode"] == "apply")
+        callback = str(getattr(constants, "DEFAULT_STDOUT_CALLBACK", "default")).rpartition(".")[2]
+        Display().display(_plan_text.said(planned.document, planned.notes, shown), stderr=callback not in FOR_PEOPLE)
+        acting = [host for host, row in planned.document["hosts"].items() if row["act"]]
+        return {
+            "changed": False, "exit_status": 0, "path": path, "held": planned.document["fleet"]["held"],
+            "act": [names[host] for host in acting if host in names],
+        }
+
+
+def _made(folder: str, saved: str, given: str, declared: Declared, asked: Asked) -> Planned:
+    """The plan, afresh or of a file. Raises BadPlan, BadDocument, OSError."""
+    # before anything else: a mistake in it is the person's who waits
+    wanted = read_plan(os.path.expanduser(given), declared) if given else None
+    diagnosis = read_document(os.path.join(folder, "diagnosis.json"))
+    if not isinstance(diagnosis.get("hosts"), dict):
+        raise BadDocument("%s: it is no diagnosis" % os.path.join(folder, "diagnosis.json"))
+    snapshots = {row.host: row.document for row in read_snapshots(saved or folder) if row.document is not None}
+    if wanted is not None:
+        return plan_again(wanted, diagnosis, snapshots, declared, asked)
+    return plan(diagnosis, snapshots, declared, asked)
+
+
+def _ceilings(given: t.Mapping[str, t.Any], declared: Declared) -> dict[str, Ceilings]:
+    """The ceilings of each host. Raises ValueError."""
+    found: dict[str, Ceilings] = {}
+    for host, row in given.items():
+        name = clean(str(host))
+        if not isinstance(row, t.Mapping):
+            raise ValueError("the ceilings of %s must be a mapping" % name)
+        try:
+            found[name] = read_ceilings(_plain(row), declared)
+        except ValueError as problem:
+            raise ValueError("%s (of %s)" % (problem, name)) from None
+    return found
+
+
+def _plain(value: t.Any) -> t.Any:
+    """Data without the types that Ansible adds to it."""
+    if isinstance(value, t.Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, str) else value
+
+
+def _inventory() -> list[str]:
+    """The run's own ``-i``, as an operator would type it; none where it was left to the configuration."""
+    return [word for given in context.CLIARGS.get("inventory") or () for word in ("-i", _near(given) if os.path.isabs(given) else visible(given))]
+
+
+def _near(path: str) -> str:
+    """A path as an operator would type it: relative where it lies below the current folder."""
+    near = os.path.relpath(path)
+    return visible(os.path.abspath(path) if near.startswith("..") else near)
+
+
+def _bad_input(text: str) -> dict[str, t.Any]:
+    """A failure that is the operator's to mend, in one line."""
+    return {"failed": True, "changed": False, "exit_status": 2, "act": [], "held": 0, "msg": clean(text, 1000)}
