@@ -17,7 +17,10 @@ from ansible.utils.display import Display
 
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, visible
 from ansible_collections.oncall.pressure.plugins.plugin_utils._diagnosis import diagnose, exit_status
-from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import point_latest, read_snapshots, write_document, write_text
+from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import (
+    BadDocument, point_latest, read_snapshots, write_document, write_text,
+)
+from ansible_collections.oncall.pressure.plugins.plugin_utils._earlier import read_earlier
 from ansible_collections.oncall.pressure.plugins.plugin_utils._evaluate import HAS_JMESPATH
 from ansible_collections.oncall.pressure.plugins.plugin_utils._located import BadFile
 from ansible_collections.oncall.pressure.plugins.plugin_utils._markdown import markdown
@@ -27,7 +30,7 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import load
 #: Callbacks whose standard output people read. Under any other one it belongs to a machine.
 _FOR_PEOPLE = ("default", "debug", "yaml", "dense", "unixy", "selective")
 
-_SHIPPED = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "roles", "diagnose", "files", "rules")
+SHIPPED = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "roles", "diagnose", "files", "rules")
 
 
 class ActionModule(ActionBase):
@@ -52,6 +55,7 @@ class ActionModule(ActionBase):
                 "hosts": {"type": "list", "elements": "str", "default": []},
                 "rules_dirs": {"type": "list", "elements": "path", "default": []},
                 "thresholds": {"type": "dict", "default": {}},
+                "earlier": {"type": "str", "default": ""},
                 "fail_on": {"type": "list", "elements": "str", "choices": ["incident", "unknown"], "default": []},
             },
         )
@@ -67,11 +71,11 @@ class ActionModule(ActionBase):
     def _decide(self, options: dict[str, t.Any]) -> dict[str, t.Any]:
         folder = options["report_dir"]
         saved = os.path.expanduser(options["snapshots"])
-        ruleset = load_rules(_SHIPPED, options["rules_dirs"])
+        ruleset = load_rules(SHIPPED, options["rules_dirs"])
         loaded = read_snapshots(saved or folder)
         if saved and not loaded:
             return _bad_input("%s: no snapshots there" % saved)
-        given = {clean(str(host)): _mapping(value) for host, value in options["thresholds"].items()}
+        given = {clean(str(host)): mapping(value) for host, value in options["thresholds"].items()}
         # A saved snapshot may be of a host that is not in the play: what all hosts of the play go by counts for it too.
         shared = next(iter(given.values())) if given and all(value == next(iter(given.values())) for value in given.values()) else None
         limits: dict[str, t.Any] = {}
@@ -80,12 +84,16 @@ class ActionModule(ActionBase):
                 limits[host] = resolve_thresholds(ruleset.rules, given.get(host, shared))
             except ValueError as problem:
                 return _bad_input("pressure_thresholds of %s: %s" % (host, problem))
-        document = diagnose(loaded, ruleset.rules, limits.__getitem__, options["hosts"])
+        try:
+            earlier = read_earlier(os.path.expanduser(options["earlier"])) if options["earlier"] else {}
+        except BadDocument as problem:
+            return _bad_input("pressure_earlier: %s: %s" % (options["earlier"], problem))
+        document = diagnose(loaded, ruleset.rules, limits.__getitem__, options["hosts"], earlier)
         report = os.path.join(folder, "report.md")
         write_document(os.path.join(folder, "diagnosis.json"), document)
         write_text(report, markdown(document, loaded, ruleset.problems))
         linked = options["link"] and point_latest(folder)
-        self._say(screen(document, _shown(options["link"] if linked else folder), ruleset.problems, _inventory()))
+        self._say(screen(document, _shown(options["link"] if linked else folder), ruleset.problems, inventory_words()))
         status = 2 if ruleset.problems else exit_status(document, options["fail_on"])
         return {"changed": False, "exit_status": status, "summary": document["fleet"], "report": report, "mitigations": _mitigations(document)}
 
@@ -96,7 +104,7 @@ class ActionModule(ActionBase):
         callback(text, stderr=machine)
 
 
-def _mapping(value: t.Any) -> t.Any:
+def mapping(value: t.Any) -> t.Any:
     """Thresholds as a mapping; ``-e name={...}`` gives text that looks like one."""
     if isinstance(value, str):
         try:
@@ -128,7 +136,7 @@ def _mitigations(document: dict[str, t.Any]) -> dict[str, dict[str, dict[str, st
     return found
 
 
-def _inventory() -> list[str]:
+def inventory_words() -> list[str]:
     """The run's own ``-i``, as an operator would type it; none where it was left to the configuration."""
     words: list[str] = []
     for given in context.CLIARGS.get("inventory") or ():

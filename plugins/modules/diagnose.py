@@ -52,6 +52,11 @@ options:
       - A snapshot of a host that is not named goes by what all named hosts have in common.
     type: dict
     default: {}
+  earlier:
+    description:
+      - The C(diagnosis.json) of an earlier look. What fired then is over only where it is below the C(leave) of its thresholds. Empty is none.
+    type: str
+    default: ""
   fail_on:
     description:
       - What makes RV(exit_status) 3.

@@ -111,3 +111,23 @@ def test_what_a_host_says_is_neither_templated_nor_shown_raw(tmp_path: Path) -> 
     assert len(written) == 2
     for said in (done.stdout, done.stderr, *written):
         assert "hunter2secret" not in said and re.findall("[\x00-\x08\x0b-\x1f\x7f\u202e]", said) == []
+
+
+def test_what_fired_at_an_earlier_look_clears_only_below_its_leave(tmp_path: Path) -> None:
+    """`reports/latest` is still the earlier run's while the later one decides."""
+    job = {"id": "/etc/cron.d/shop:4", "paused": False, "overlap": 2, "running": [{"pid": 900, "age_s": 160.0}], "period_s": 60.0, "due_in_s": 20.0}
+    looks = [support.snapshot({"snapshot": {"jobs": {"cron": [dict(job, cpu=cores)]}}}) for cores in (2.0, 0.6)]
+    first = play(tmp_path, saved(tmp_path / "first", web1=looks[0]))
+    assert "/etc/cron.d/shop:4 runs 2 times at once" in first.stdout
+    later = saved(tmp_path / "later", web1=looks[1])
+    (tmp_path / "alone").mkdir()
+    assert "/etc/cron.d/shop:4" not in play(tmp_path / "alone", later).stdout
+    held = play(tmp_path, later, "-e", "pressure_earlier=reports/latest/diagnosis.json")
+    assert held.returncode == 0 and "/etc/cron.d/shop:4 runs 2 times at once" in held.stdout, held.stdout + held.stderr
+
+
+def test_an_earlier_diagnosis_that_is_none_is_bad_input(tmp_path: Path) -> None:
+    for name, said in (("nowhere.json", "No such file"), ("none.json", "it is no diagnosis")):
+        (tmp_path / "none.json").write_text("{}", encoding="utf-8")
+        done = play(tmp_path, saved(tmp_path / "saved", web1=support.snapshot(SICK)), "-e", "pressure_earlier=" + str(tmp_path / name))
+        assert done.returncode == 2 and said in done.stdout + done.stderr, done.stdout + done.stderr
