@@ -37,7 +37,8 @@ def command(folder: Path, names: Sequence[str], seed: int, copy: str, program: O
 
     image = tag() if exists(tag()) else build()
     words = [engine(), "run", "--rm", "--init", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined",
-             "--security-opt", "apparmor=unconfined", "--memory", "1g", "--volume", "%s:/repo:ro" % copy, "--volume", "%s:/configs:ro" % (folder / "configs")]
+             "--security-opt", "apparmor=unconfined", "--sysctl", "net.ipv6.conf.all.disable_ipv6=0", "--sysctl", "net.ipv6.conf.default.disable_ipv6=0",
+             "--memory", "1g", "--volume", "%s:/repo:ro" % copy, "--volume", "%s:/configs:ro" % (folder / "configs")]
     if program:
         shutil.copy(str(program), copy + "/nginx")
         os.chmod(copy + "/nginx", 0o755)

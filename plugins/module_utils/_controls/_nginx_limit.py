@@ -82,8 +82,9 @@ def plan(machine: Machine, wish: Wish) -> Plan:
     gates = _gates(machine, what, config, served, limit)
     _refuse_settings(what, config, limit, gates)
     if config.place is None:
-        raise ByHand("no folder is included directly in http whose names a file of ours could have: add the lines to the http block (%s)" % where(config.http),
-                     _nginx_limit_text.content(limit).split("\n"))
+        raise ByHand(
+            "no folder is included directly in http whose names a file of ours could have: add the lines at the end of the http block (%s)"
+            % where(config.http), _nginx_limit_text.content(limit).split("\n"))
     operation: Operation = dict(
         what.knows, kind="nginx_config", path=config.place, content=_nginx_limit_text.content(limit), mode="0644",
         error_log=_nginx_limit_config.error_log(machine, what, config, ()).path,
@@ -189,7 +190,7 @@ def _gates(machine: Machine, what: Running, config: Config, served: t.Sequence[S
         lines = _nginx_limit_text.content(limit).split("\n")
         beside = [line for line in lines if line.startswith("limit_req zone=%s " % _nginx_limit_text.zone(limit))]
         raise ByHand(
-            "%s has a limit of its own (limit_req %s), and would not inherit ours: add the first lines to http, the last one beside that limit"
+            "%s has a limit of its own (limit_req %s), and would not inherit ours: add the first lines at the end of http, the last one beside that limit"
             % (where(own), clean(" ".join(own.parameters), 100)),
             [line for line in lines if not line.startswith(("limit_req ", "limit_req_status", "limit_req_dry_run"))] + beside)
     gates: dict[int, _nginx_limit_probe.Gate] = {}
