@@ -1,0 +1,243 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every shape of play with every failure of its first host: who was changed, by comparison of whole hosts, and how the run ended."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import _fleet
+from _common import ROOT, LabError, say
+from _fleet import DATA, Host
+from _play import Play
+
+ROLE = "oncall.pressure.remediate"
+KINDS = ("fails", "unreachable", "rescued")
+# Long enough for a change to be confirmed on a busy machine, short enough to be waited for.
+WITHIN_S = 40
+VARIABLES: dict[str, Any] = {"pressure_mode": "apply", "pressure_window": 0.3, "pressure_settle": 1, "pressure_patience": 12, "pressure_stable_for": 2,
+                             "pressure_confirm_within": WITHIN_S}
+# Nothing listens there: what asks it whether a service is well is told no.
+DEAD_URL = "http://127.0.0.1:9/"
+# Set by the command line.
+NAMES: list[str] | None = None
+ONLY_KINDS: list[str] | None = None
+BARE = False
+
+
+def declared() -> list[dict[str, Any]]:
+    """The shapes by name."""
+    found = _fleet.data_of("shapes.yml")
+    for row in found:
+        # anchors of YAML give the same object twice, and each shape is changed on its own
+        row.update(json.loads(json.dumps(row)))
+    return [row for row in found if NAMES is None or row["name"] in NAMES]
+
+
+def playbook(shape: dict[str, Any], folder: Path, rescued: bool) -> str:
+    """The playbook of a user that has this shape; `rescued` wraps its tasks in a block that swallows every failure."""
+    if "playbook" in shape and not BARE:
+        return shape["playbook"]
+    role = "oncall.pressure.lower_workers" if BARE else ROLE
+    shape = json.loads(json.dumps(shape).replace('"ROLE"', json.dumps(role)))
+    play: dict[str, Any] = {"name": "Act", "hosts": "oncall_pressure_act", "gather_facts": False, "become": True}
+    play.update(shape.get("play", {"serial": 1}))
+    act = [{"name": "Act", "ansible.builtin.include_role": {"name": role}}]
+    for part in ("pre_tasks", "tasks", "post_tasks", "handlers"):
+        if part in shape:
+            play[part] = shape[part]
+    if "tasks" not in play and "roles" not in play:
+        play["tasks"] = act
+    if rescued:
+        if "roles" in play:
+            # a role of a play cannot be in a block
+            play["tasks"] = act
+            del play["roles"]
+        inner = play["tasks"] if "handlers" not in play else act
+        play.pop("handlers", None)
+        play["tasks"] = [{"name": "Whatever comes", "block": inner, "rescue": [{"name": "Swallow it", "ansible.builtin.debug": {"msg": "all is well"}}]}]
+    (folder / "act.yml").write_text(json.dumps(act), encoding="utf-8")
+    path = folder / "site.yml"
+    path.write_text(json.dumps([*before(), play], indent=1), encoding="utf-8")
+    return str(path)
+
+
+def before() -> list[dict[str, Any]]:
+    """The plays before the user's own: what is wrong, and what is to be done where."""
+    if BARE:
+        sick = ",".join(DATA["name"].format(number=number) for number in DATA["sick"])
+        return [{"name": "Choose", "hosts": sick, "gather_facts": False,
+                 "tasks": [{"name": "Choose", "ansible.builtin.group_by": {"key": "oncall_pressure_act"}}]}]
+    return [{"import_playbook": "oncall.pressure.diagnose"},
+            {"name": "Plan", "hosts": "all", "gather_facts": False, "become": True,
+             "tasks": [{"name": "Plan", "ansible.builtin.import_role": {"name": ROLE, "tasks_from": "plan"}}]}]
+
+
+class Hurt(threading.Thread):
+    """Takes a host away when its journal says that the change was made."""
+
+    def __init__(self, host: Host, how: str) -> None:
+        super().__init__(daemon=True)
+        self.host = host
+        self.how = how
+        self.done = ""
+
+    def run(self) -> None:
+        seen = self.host.ask("wait", state="applied", timeout_s=240)
+        if not seen["seen"]:
+            return
+        if self.how == "paused":
+            self.host.pause()
+        else:
+            self.host.ask("cut")
+        self.done = self.how
+
+    def heal(self) -> None:
+        if self.done == "paused":
+            self.host.unpause()
+        self.join(10)
+        if self.is_alive():
+            raise LabError("{0} could not be asked any more".format(self.host.name))
+        self.host.ask("mend")
+
+
+def untouched(hosts: list[Host]) -> list[str]:
+    """A line for each host that is not exactly as it was."""
+    return ["{0} was changed: {1}".format(name, "; ".join(answer["differences"][:3]))
+            for name, answer in _fleet.each(hosts, "compare", name="old", pids=True).items() if answer["differences"]]
+
+
+def wholly_old(host: Host, why: str) -> list[str]:
+    """What is wrong with a host that must have gone back to what it was."""
+    rest = host.ask("at_rest", timeout_s=WITHIN_S + 20)
+    wrong = [] if rest["rest"] else ["{0} is not at rest after {1}: {2}".format(host.name, why, rest)]
+    until = time.monotonic() + 15
+    answer = host.ask("compare", name="old", pids=False)
+    while answer["differences"] and time.monotonic() < until:
+        time.sleep(0.5)
+        answer = host.ask("compare", name="old", pids=False)
+    if answer["differences"]:
+        wrong.append("{0} is not what it was: {1}".format(host.name, "; ".join(answer["differences"][:4])))
+    return wrong
+
+
+def acted(host: Host) -> bool:
+    """Whether something was really done on a host, by its own journal."""
+    return any("applied" in row["states"] for row in host.ask("journals")["journals"])
+
+
+def attempt(shape: dict[str, Any], kind: str, hosts: list[Host], folder: Path) -> dict[str, Any]:
+    """One shape, one failure of the first host."""
+    _fleet.ready(hosts)
+    canary = next(host for host in hosts if host.sick)
+    others = [host for host in hosts if host is not canary]
+    extra: dict[str, dict[str, Any]] = {}
+    variables = dict(VARIABLES)
+    if kind in ("fails", "rescued"):
+        extra[canary.name] = {"pressure_probe_url": DEAD_URL}
+    if BARE:
+        variables["pressure_service"] = DATA["service"]
+    own = folder / "{0}-{1}".format(shape["name"], kind)
+    shutil.rmtree(own, ignore_errors=True)
+    own.mkdir(parents=True)
+    inventory = _fleet.inventory(own, hosts, extra)
+    hurt = Hurt(canary, shape.get("unreachable", "cut")) if kind == "unreachable" else None
+    play = Play(own, playbook(shape, own, kind == "rescued"), str(inventory), variables=variables)
+    if hurt is not None:
+        hurt.start()
+    wrong: list[str] = []
+    try:
+        play.wait()
+    finally:
+        if hurt is not None:
+            hurt.heal()
+    if hurt is not None and not hurt.done:
+        wrong.append("the host could not be taken away: nothing was applied on it")
+    if not acted(canary):
+        wrong.append("nothing was done on the canary, so nothing was tried: " + play.said[-600:])
+    if play.status == 0:
+        wrong.append("exit status 0")
+    wrong += untouched(others)
+    wrong += wholly_old(canary, kind)
+    if not BARE:
+        wrong += told(play, canary, kind)
+    changed = sum(1 for line in wrong if " was changed: " in line)
+    return {"name": "{0}: {1}".format(shape["name"], kind), "shape": shape["name"], "kind": kind, "wrong": wrong, "status": play.status,
+            "others_changed": changed, "hosts": len(hosts), "seconds": round(play.seconds, 1), "said": "exit status {0}".format(play.status)}
+
+
+def told(play: Play, canary: Host, kind: str) -> list[str]:
+    """Whether the documents say what became of the first host."""
+    outcome = play.outcomes().get(canary.name)
+    wanted = ("lost", "begun", "failed", "held", "unchanged", "refused")
+    wrong = [] if outcome in wanted else ["the outcome of {0} is called {1}".format(canary.name, outcome)]
+    good = [name for name, state in play.outcomes().items() if state in ("closed", "improved")]
+    return wrong + (["they are called well: " + ", ".join(good)] if good else [])
+
+
+def control(shape: dict[str, Any], hosts: list[Host], folder: Path, failing: int | None) -> dict[str, Any]:
+    """The same shape where nothing fails (or only a later host does): what the gate lets through is changed and stays, the healthy are left alone."""
+    few = [host for host in hosts if host.number <= 12]
+    sick = [host for host in few if host.sick]
+    chosen = sick[:3] if failing is None else sick[:failing + 2]
+    few = [host for host in few if host in chosen or not host.sick]
+    _fleet.ready(hosts)
+    own = folder / "{0}-{1}".format(shape["name"], "control" if failing is None else "later")
+    shutil.rmtree(own, ignore_errors=True)
+    own.mkdir(parents=True)
+    extra = {} if failing is None else {chosen[failing].name: {"pressure_probe_url": DEAD_URL}}
+    inventory = _fleet.inventory(own, few, extra)
+    play = Play(own, playbook(shape, own, False), str(inventory), variables=dict(VARIABLES, pressure_serial=1))
+    play.wait()
+    wrong: list[str] = []
+    good = chosen if failing is None else chosen[:failing]
+    for host in good:
+        answer = host.ask("compare", name="old", pids=False)
+        if not 0 < answer["workers"] < host.workers or answer["journals"][-1:] == [] or answer["journals"][-1]["last"] != "confirmed":
+            wrong.append("{0} is not wholly new: {1} workers, {2}".format(host.name, answer["workers"], [row["states"] for row in answer["journals"]]))
+    if failing is None and play.status != 0:
+        wrong.append("exit status {0}: {1}".format(play.status, play.said[-500:]))
+    if failing is not None:
+        if play.status == 0:
+            wrong.append("exit status 0")
+        wrong += wholly_old(chosen[failing], "its failure")
+        wrong += [] if acted(chosen[failing]) else ["nothing was done on the host that fails, so nothing was tried"]
+    wrong += untouched([host for host in hosts if host not in good and (failing is None or host is not chosen[failing])])
+    return {"name": "{0}: {1}".format(shape["name"], "nothing fails" if failing is None else "a later host fails"), "shape": shape["name"],
+            "kind": "control" if failing is None else "later", "wrong": wrong, "status": play.status, "hosts": len(few),
+            "seconds": round(play.seconds, 1), "said": "{0} changed".format(len(good))}
+
+
+def part(hosts: list[Host], randomly: random.Random, fast: bool, folder: Path) -> list[dict[str, Any]]:
+    """All shapes; of a short run a few, drawn at random."""
+    shapes = declared()
+    cases = [(shape, kind) for shape in shapes for kind in (*KINDS, "control", "later") if ONLY_KINDS is None or kind in ONLY_KINDS]
+    # The shipped playbook cannot be put into a block, and its own rescue is what it has anyway.
+    cases = [(shape, kind) for shape, kind in cases if not (kind == "rescued" and "playbook" in shape) and not (BARE and kind in ("control", "later"))]
+    if fast:
+        drawn = randomly.choice([shape["name"] for shape in shapes if "playbook" not in shape])
+        cases = [(shape, kind) for shape, kind in cases if (shape["name"], kind) in (("shipped", "fails"), ("shipped", "control"), (drawn, "rescued"))]
+    rows = []
+    for shape, kind in cases:
+        try:
+            if kind in ("control", "later"):
+                row = control(shape, hosts, folder, None if kind == "control" else 2)
+            else:
+                row = attempt(shape, kind, hosts, folder)
+        except LabError as problem:
+            row = {"name": "{0}: {1}".format(shape["name"], kind), "shape": shape["name"], "kind": kind, "wrong": [str(problem)]}
+        rows.append(row)
+        say("{0:4} {1}  {2}".format("FAIL" if row["wrong"] else "ok", row["name"], "; ".join(row["wrong"])[:400] or row["said"]))
+    return rows
+
+
+def root_relative(path: Path) -> str:
+    """A path for people: nothing of this machine is in it."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
