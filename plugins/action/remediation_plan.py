@@ -6,11 +6,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import time
 import typing as t
 
 from ansible import constants, context
+from ansible.errors import AnsibleError
+from ansible.parsing.splitter import parse_kv
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -24,6 +28,10 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._plan import Asked
 from ansible_collections.oncall.pressure.plugins.plugin_utils._plan_file import BadPlan, read_plan
 from ansible_collections.oncall.pressure.plugins.plugin_utils._plan_given import plan_again
 from ansible_collections.oncall.pressure.plugins.plugin_utils._planned_text import FOR_PEOPLE
+from ansible_collections.oncall.pressure.plugins.plugin_utils._values import plain
+
+#: Variables that make a plan, and are not said by the command that carries it out itself.
+_OURS = re.compile(r"pressure_(?!mode$|plan$|snapshots$)[a-z_]+")
 
 _ROLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "roles")
 
@@ -92,13 +100,15 @@ class ActionModule(ActionBase):
         write_document(path, planned.document)
         linked = options["link"] and os.path.realpath(options["link"]) == os.path.realpath(folder)
         shown = _plan_text.Shown(
-            _near(os.path.join(options["link"] if linked else folder, "plan.json")), _near(path), asked.inventory, options["mode"] == "apply")
+            _near(os.path.join(options["link"] if linked else folder, "plan.json")), _near(path), asked.inventory, options["mode"] == "apply",
+            again(context.CLIARGS.get("subset"), context.CLIARGS.get("extra_vars") or ()))
         callback = str(getattr(constants, "DEFAULT_STDOUT_CALLBACK", "default")).rpartition(".")[2]
         Display().display(_plan_text.said(planned.document, planned.notes, shown), stderr=callback not in FOR_PEOPLE)
         acting = [host for host, row in planned.document["hosts"].items() if row["act"]]
         return {
             "changed": False, "exit_status": 0, "path": path, "held": planned.document["fleet"]["held"],
             "act": [names[host] for host in acting if host in names],
+            "left": {names[host]: clean(str(row["held"]), 500) for host, row in planned.document["hosts"].items() if not row["act"] and host in names},
         }
 
 
@@ -141,6 +151,27 @@ def _plain(value: t.Any) -> t.Any:
 def _inventory() -> list[str]:
     """The run's own ``-i``, as an operator would type it; none where it was left to the configuration."""
     return [word for given in context.CLIARGS.get("inventory") or () for word in ("-i", _near(given) if os.path.isabs(given) else visible(given))]
+
+
+def again(subset: str | None, extra: t.Iterable[str]) -> list[str]:
+    """What a run was given that carrying out its plan needs again: the hosts that it was limited to, and variables of this collection.
+
+    Other variables are left out: they may be secrets, and no plan depends on them.
+    """
+    words = ["-l", visible(subset)] if subset else []
+    for given in extra:
+        if given.startswith("@"):
+            words += ["-e", visible(given)]
+            continue
+        try:
+            pairs = parse_kv(given) if given[:1] not in ("{", "[") else json.loads(given)
+        except (ValueError, AnsibleError):
+            continue
+        kept = {name: value for name, value in pairs.items() if _OURS.fullmatch(name)} if isinstance(pairs, dict) else {}
+        said = ["%s=%s" % (name, value) if plain(value) else json.dumps({name: value}) for name, value in sorted(kept.items())]
+        # what looks like a secret is not said to a screen that may be recorded
+        words += [word for text in said if clean(text, 4096) == text for word in ("-e", text)]
+    return words
 
 
 def _near(path: str) -> str:

@@ -102,12 +102,13 @@ def suggested(verdicts: t.Sequence[Row], declared: Declared) -> tuple[list[Sugge
         for item in rows(verdict, "mitigations"):
             mitigation = declared.get(text(item, "id") or "")
             variables = item.get("variables")
+            foreign = sorted(map(str, set(variables) - mitigation.variables)) if mitigation is not None and isinstance(variables, dict) else []
             if mitigation is None:
                 problems.append("%s suggests %s, which is no mitigation of this collection" % (rule, item.get("id")))
             elif not isinstance(variables, dict) or not all(map(plain, variables.values())):
                 problems.append("%s suggests %s with a value that is not plain text" % (rule, mitigation.id))
-            elif set(variables) - mitigation.variables:
-                problems.append("%s suggests %s with %s, which it does not take" % (rule, mitigation.id, ", ".join(sorted(set(variables) - mitigation.variables))))
+            elif foreign:
+                problems.append("%s suggests %s with %s, which it does not take" % (rule, mitigation.id, ", ".join(foreign)))
             else:
                 found.append(Suggested(mitigation, {str(name): str(value) for name, value in variables.items()}, rule, service))
     return found, problems

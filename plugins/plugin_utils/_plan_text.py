@@ -24,15 +24,17 @@ _NAMES = 6
 
 
 class Shown(t.NamedTuple):
-    """What stands around the blocks: the plan's path for reading, its path for applying (a link may point elsewhere by then), the words of ``-i``.
+    """What stands around the blocks: the plan's path for reading, its path for applying (a link points elsewhere by then), the words of ``-i``.
 
-    ``applying``: the plan is carried out now, so that nobody is told how to.
+    ``applying``: the plan is carried out now, so that nobody is told how to. ``words``: what this run was given and applying it needs again: the hosts
+    that it was limited to, its variables.
     """
 
     path: str
     exact: str
     inventory: t.Sequence[str] = SOME
     applying: bool = False
+    words: t.Sequence[str] = ()
 
 
 def said(document: Row, notes: t.Sequence[str], shown: Shown) -> str:
@@ -55,7 +57,7 @@ def said(document: Row, notes: t.Sequence[str], shown: Shown) -> str:
 
 def apply_command(shown: Shown) -> str:
     """What carries out just this plan, as far as a fresh look still justifies it."""
-    words = ["ansible-playbook", "oncall.pressure.remediate", *shown.inventory, "-e", "pressure_mode=apply", "-e", "pressure_plan=%s" % shown.exact]
+    words = ["ansible-playbook", "oncall.pressure.remediate", *shown.inventory, *shown.words, "-e", "pressure_mode=apply", "-e", "pressure_plan=%s" % shown.exact]
     return " ".join(map(shlex.quote, words))
 
 

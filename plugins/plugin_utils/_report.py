@@ -26,6 +26,9 @@ _EVIDENCE = 4
 _NEXT = 3
 _ALSO = 3
 
+#: What is done after everything else.
+_LAST = "restart_service"
+
 
 def screen(diagnosis: t.Mapping[str, t.Any], report: str | None = None, problems: t.Sequence[str] = (), inventory: t.Sequence[str] = SOME) -> str:
     """The text for the screen. ``report`` is the path of report.md, ``problems`` are lines about rules that were left out.
@@ -84,7 +87,7 @@ def _block(host: str, row: t.Mapping[str, t.Any], width: int, inventory: t.Seque
     lead = "next: "
     for number, sentence in enumerate(first["next"][:_NEXT], 1):
         lines += wrapped("%s%s%d. " % (margin, lead if number == 1 else " " * len(lead), number), sentence, len(margin) + len(lead) + 3)
-    for number, mitigation in enumerate(first["mitigations"][:_NEXT]):
+    for number, mitigation in enumerate(_gentle(first["mitigations"])[:_NEXT]):
         # one line, however long: it is there to be pasted
         lines.append(margin + ("run:  " if number == 0 else "or:   ") + command(mitigation, host, inventory))
     for verdict in row["verdicts"][1:1 + _ALSO]:
@@ -93,6 +96,11 @@ def _block(host: str, row: t.Mapping[str, t.Any], width: int, inventory: t.Seque
     if len(row["verdicts"]) > 1 + _ALSO:
         lines.append("%sand %d more in the report" % (margin, len(row["verdicts"]) - 1 - _ALSO))
     return lines
+
+
+def _gentle(mitigations: t.Sequence[t.Mapping[str, t.Any]]) -> list[t.Mapping[str, t.Any]]:
+    """The mitigations to show: a restart stands behind all others, and is shown only where there is no other (the plan has it)."""
+    return [mitigation for mitigation in mitigations if mitigation["id"] != _LAST] or list(mitigations)
 
 
 def headline(verdict: t.Mapping[str, t.Any]) -> str:

@@ -56,6 +56,14 @@ def test_a_sick_host_among_healthy_ones() -> None:
     ]
 
 
+def test_a_restart_is_shown_only_where_there_is_nothing_else() -> None:
+    restart = {"id": "restart_service", "variables": {"pressure_service": "shop-web.service"}}
+    both = _report.screen(fleet(a=host("incident", verdicts=[verdict(mitigations=[*verdict()["mitigations"], restart])])))
+    alone = _report.screen(fleet(a=host("incident", verdicts=[verdict(mitigations=[restart])])))
+    assert "pressure.lower_workers" in both and "restart_service" not in both
+    assert "run:  ansible-playbook oncall.pressure.restart_service" in alone
+
+
 def test_a_healthy_fleet_is_one_line() -> None:
     assert _report.screen(fleet(a=host())) == "1 host: 1 healthy."
 

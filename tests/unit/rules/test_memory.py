@@ -48,10 +48,10 @@ def test_a_computed_number_of_workers_is_missing_and_the_verdict_is_unsure() -> 
     assert "worker count (computed in the configuration file)" in first["missing"]
 
 
-def test_a_verdict_names_its_mitigation_ready_to_run() -> None:
+def test_a_verdict_names_its_mitigations_ready_to_run_the_restart_last() -> None:
     case = next(case for case in support.load("memory.yml") if case["rule"] == "web.too_many_workers_for_memory" and case["expect"] == "fired")
     first = judge(case)["verdicts"][0]
-    assert first["mitigations"] == [{"id": "lower_workers", "variables": {"pressure_service": first["service"]}}]
+    assert first["mitigations"] == [{"id": name, "variables": {"pressure_service": first["service"]}} for name in ("lower_workers", "restart_service")]
 
 
 def test_a_service_whose_name_is_no_plain_word_gets_no_command() -> None:
