@@ -160,6 +160,10 @@ notes:
       description: The same in lines for a screen.
       type: list
       elements: str
+acts_now:
+  description: Whether what runs is changed; V(false) where all of it counts at the next start only.
+  returned: changed
+  type: bool
 proposals:
   description: Steps that are left for a person, with their command lines.
   returned: always

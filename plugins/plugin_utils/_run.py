@@ -34,6 +34,15 @@ def run_id(pid: int) -> str:
     return "%s-%03x%06x" % (time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(started)), machine, (pid * 31 + ticks) % 0x1000000)
 
 
+def alive(run: str) -> bool:
+    """Whether a process of this machine is the main process of that run. Where there is no /proc, a run is taken for one that goes on."""
+    try:
+        pids = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+    except OSError:
+        return True
+    return any(run_id(pid) == run for pid in pids)
+
+
 def _started(pid: int) -> tuple[float, int]:
     """When a process started (epoch seconds), and a figure of that moment; where there is no /proc, only the machine's own start is known."""
     try:

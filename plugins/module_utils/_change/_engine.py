@@ -108,7 +108,7 @@ def _steps(hands: Hands, plan: Plan) -> list[_Step]:
 
 def _prediction(hands: Hands, steps: t.Sequence[_Step], diff: bool) -> dict[str, t.Any]:
     """What changes, without times and numbers of this moment: the run shows the same."""
-    result: dict[str, t.Any] = {"changed": bool(steps), "operations": []}
+    result: dict[str, t.Any] = {"changed": bool(steps), "operations": [], "acts_now": any(acts_now(step.operation) for step in steps)}
     blocks = []
     for step in steps:
         shown = KINDS[step.operation["kind"]].show(hands, step.operation, step.before)
@@ -184,7 +184,7 @@ def _in_turn(
 def _prepare(hands: Hands, settings: Settings, plan: Plan, incident: str, steps: t.Sequence[_Step]) -> tuple[Hands, str]:
     """Write down, save, arm. What fails here has changed nothing, and its arming is taken away again."""
     machine, files = hands.machine, hands.files
-    python = _python(files)
+    python = trusted_python(files)
     last = max([entry.order[0] for entry in _journal.entries(machine)] or [0])
     folder = _journal.new_folder(files, incident)
     hands = hands._replace(folder=folder)
@@ -217,8 +217,8 @@ def _prepare(hands: Hands, settings: Settings, plan: Plan, incident: str, steps:
         raise
 
 
-def _python(files: Files) -> str:
-    """An interpreter for the undo that nobody but root can change."""
+def trusted_python(files: Files) -> str:
+    """An interpreter for what the host runs by itself, that nobody but root can change. Raises Refused."""
     for path in (sys.executable,) + _PYTHONS:
         if path and not set(path) - _PATH_LETTERS and files.trusted(path):
             return path

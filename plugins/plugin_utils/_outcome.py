@@ -1,0 +1,183 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What remediation did on one host, step by step, and what follows from it.
+
+Private to oncall.pressure: no stable interface. Pure: documents in, documents and decisions out.
+
+An outcome::
+
+    {"schema": 1, "kind": "outcome", "host", "state": begun | one of the ledger's, "why": text|null, "began_s", "ended_s" (epoch),
+     "justified": [{"rule", "service", "effect": held|clear|unknown|null}],
+     "steps": [{"number", "mitigation", "variables", "rule", "service", "rung", "disruption", ..., "state": STATE, "why", "entry", "seconds"}],
+     "checks": {NAME: {"holds": bool|null, "why"}}, "lasting": [text], "run": [command], "leftover": [entry]}
+
+STATE of a step: ``waiting``, ``taken`` (begun), ``applied`` (done and not judged), ``confirmed``, ``undone``, ``carried`` (waits for a restart that is the next
+step), ``nothing`` (there was nothing to change), ``refused``, ``failed``, ``lost``, ``checked`` (check mode), ``needless`` (what asked for it is gone).
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
+from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import SCHEMA
+
+Outcome = dict[str, t.Any]
+Step = dict[str, t.Any]
+
+#: What a step copies from the plan.
+_COPIED: t.Final = ("mitigation", "title", "variables", "rung", "disruption", "loses_work", "reversible", "settle_s")
+
+
+class Taking(t.NamedTuple):
+    """Whether a step is to be taken, and why not where it is not."""
+
+    take: bool
+    why: str | None
+
+
+def begin(host: str, planned: t.Mapping[str, t.Any], now_s: float) -> Outcome:
+    """The outcome of a host that begins, from its row of the plan. Steps that the plan holds are none of it."""
+    steps: list[Step] = []
+    justified: list[dict[str, t.Any]] = []
+    for row in planned.get("steps") or []:
+        if row.get("held"):
+            continue
+        reason = {"rule": row["for"]["rule"], "service": row["for"]["service"]}
+        if all((one["rule"], one["service"]) != (reason["rule"], reason["service"]) for one in justified):
+            justified.append(dict(reason, effect=None))
+        steps.append(dict(
+            {key: row.get(key) for key in _COPIED}, **reason, number=len(steps), state="waiting", why=None, entry=None, incident=None, seconds=None))
+    return {
+        "schema": SCHEMA, "kind": "outcome", "host": host, "state": "begun", "why": None, "began_s": round(now_s, 1), "ended_s": None,
+        "justified": justified, "steps": steps, "checks": {}, "lasting": list(planned.get("lasting") or []), "run": list(planned.get("run") or []),
+        # newest first, as they are undone
+        "leftover": [str(row["entry"]) for row in reversed(planned.get("open") or []) if row.get("state") != "confirmed"],
+    }
+
+
+def closed(host: str, state: str, why: str, now_s: float) -> Outcome:
+    """The outcome of a host that never began."""
+    return {
+        "schema": SCHEMA, "kind": "outcome", "host": host, "state": state, "why": clean(why, 1000), "began_s": None, "ended_s": round(now_s, 1),
+        "justified": [], "steps": [], "checks": {}, "lasting": [], "run": [], "leftover": [],
+    }
+
+
+def effect(outcome: t.Mapping[str, t.Any], step: t.Mapping[str, t.Any]) -> str | None:
+    """How what asked for a step stood at the last look."""
+    for row in outcome["justified"]:
+        if (row["rule"], row["service"]) == (step["rule"], step["service"]):
+            return t.cast("str | None", row["effect"])
+    return None
+
+
+def note_effects(outcome: Outcome, effects: t.Mapping[tuple[str, str | None], str]) -> None:
+    """Write down how each justification stands now."""
+    for row in outcome["justified"]:
+        row["effect"] = effects.get((row["rule"], row["service"]), row["effect"])
+
+
+def taking(outcome: t.Mapping[str, t.Any], number: int, checking: bool) -> Taking:
+    """Whether a step is to be taken now."""
+    steps: list[Step] = outcome["steps"]
+    step = steps[number]
+    stop = next((one for one in steps[:number] if one["state"] in ("lost", "failed") or one["state"] in ("taken", "applied")), None)
+    if stop is not None:
+        return Taking(False, "step %d did not end well" % (stop["number"] + 1))
+    if step["state"] != "waiting":
+        return Taking(False, "it was taken already")
+    if checking:
+        # whether it would help is not known: only what would be done first is shown
+        before = any((one["rule"], one["service"]) == (step["rule"], step["service"]) and one["state"] == "checked" for one in steps[:number])
+        return Taking(not before, "only where the one before it does not help" if before else None)
+    if effect(outcome, step) == "clear":
+        return Taking(False, "what asked for it is gone")
+    return Taking(True, None)
+
+
+def decide(outcome: t.Mapping[str, t.Any], number: int, found: str) -> str:
+    """What becomes of a step whose effect was watched: ``confirm``, ``undo``, or ``carry`` to the restart that is the next step.
+
+    ``found``: held, clear or unknown. What is not seen to help is undone: that it may help is no reason to keep it.
+    """
+    step = outcome["steps"][number]
+    if found == "clear":
+        return "confirm"
+    if step.get("acts_now") is False and restart_follows(outcome, number):
+        return "carry"
+    return "undo"
+
+
+def restart_follows(outcome: t.Mapping[str, t.Any], number: int) -> bool:
+    """Whether the next step restarts the service that this one changed."""
+    step, later = outcome["steps"][number], outcome["steps"][number + 1:number + 2]
+    return bool(later) and later[0]["mitigation"] == "restart_service" and later[0]["service"] == step["service"]
+
+
+def together(outcome: t.Mapping[str, t.Any], number: int) -> list[str]:
+    """The entries that are undone with a step, newest first: its own, and those carried to it."""
+    steps: list[Step] = outcome["steps"]
+    found = [steps[number]["entry"]]
+    for step in reversed(steps[:number]):
+        if step["state"] != "carried":
+            break
+        found.append(step["entry"])
+    return [entry for entry in found if entry]
+
+
+def settle_carried(outcome: Outcome, number: int, state: str) -> None:
+    """What was carried to a step ends as the step does."""
+    for step in reversed(outcome["steps"][:number]):
+        if step["state"] != "carried":
+            break
+        step["state"] = state
+
+
+def failed(result: t.Mapping[str, t.Any]) -> tuple[str, str]:
+    """The state of a step whose task failed, and why: ``refused`` touched nothing, ``undone`` was put back, all else is ``failed``."""
+    why = clean(str(result.get("msg") or "no reason was given"), 1000)
+    if result.get("unreachable"):
+        return "lost", why
+    if result.get("critical"):
+        return "failed", why
+    if result.get("refused"):
+        return "refused", why
+    states = {str(row.get("state")) for row in result.get("entries") or [] if isinstance(row, t.Mapping)} | {str(result.get("state"))}
+    if states & {"undone", "expired"} or why.startswith("nothing was changed"):
+        return "undone", why
+    return "failed", why
+
+
+def finish(outcome: Outcome, now_s: float) -> None:
+    """Write down how the host ended, by its steps and by how what asked for them stands."""
+    steps, states = outcome["steps"], [step["state"] for step in outcome["steps"]]
+    effects = [row["effect"] for row in outcome["justified"]]
+    outcome["ended_s"] = round(now_s, 1)
+    state, why = _ending(steps, states, effects)
+    outcome["state"], outcome["why"] = state, why
+
+
+def _ending(steps: t.Sequence[Step], states: t.Sequence[str], effects: t.Sequence[str | None]) -> tuple[str, str | None]:
+    for bad, word in (("lost", "lost"), ("failed", "failed"), ("taken", "failed"), ("applied", "failed"), ("carried", "failed")):
+        if bad in states:
+            step = steps[states.index(bad)]
+            return word, step["why"] or "step %d (%s) was interrupted" % (step["number"] + 1, step["mitigation"])
+    if "checked" in states:
+        return "checked", None
+    kept = states.count("confirmed")
+    clear = effects.count("clear")
+    if clear == len(effects):
+        return ("improved", None) if kept else ("moved_on", "what the plan is for is no longer so")
+    if kept and clear:
+        return "partly", "of %d verdicts %d are clear" % (len(effects), clear)
+    if states and all(state == "refused" for state in states):
+        return "refused", steps[0]["why"]
+    if kept:
+        return "partly", "what was kept has not cleared what asked for it"
+    tried = [step for step in steps if step["state"] in ("undone", "nothing", "refused")]
+    return "unchanged", "nothing that may be done here helped (%s)%s" % (
+        ", ".join("%s: %s" % (step["mitigation"], step["state"]) for step in tried) or "no step was taken",
+        "; everything was put back" if "undone" in states else "")
