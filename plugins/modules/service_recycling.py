@@ -17,6 +17,7 @@ description:
   - The single largest worker is retired at once, gracefully. Its main process starts another in its place. C(SIGHUP), which starts all new workers
     before the old ones end and so doubles the memory, is never sent.
   - A figure that is written already is kept where it is stricter or hardly different.
+  - Asked with O(recycle_every), a timer of C(systemd) on the host replaces all workers of C(gunicorn) or C(uvicorn) again and again, one at a time.
   - The host undoes the change by itself unless it is confirmed with M(oncall.pressure.incident). A worker that was retired is not brought back.
   - Releases that cannot do it without harm are refused, for example a C(uvicorn) before 0.30, which never starts a worker again that ended.
 version_added: 0.1.0
@@ -67,6 +68,18 @@ options:
       - Retire the largest worker at once. Where the settings are written already, only one that is at least half as large again as the median.
     type: bool
     default: true
+  recycle_every:
+    description:
+      - Have a timer on the host replace all workers every so many seconds, at least an hour, the oldest first and one at a time. V(0) sets none and leaves
+        one that is there. A tenth of the time at most is added at random, so that a fleet does not do it at one moment.
+      - The timer counts from its start, from each boot and from the end of each run. It does nothing while a change of the host waits to be confirmed or
+        could not be undone, while anybody else changes the host, or where C(/etc/oncall-pressure/read-only) is there, and stops at the first worker
+        that is not replaced.
+      - Refused for C(celery), which replaces its children by itself, C(rq), a service with one worker, a main process that does not replace a worker that
+        ends, and a host that C(systemd) does not run.
+      - It needs no number of requests; what cannot be computed is then left as it is.
+    type: int
+    default: 0
   inventory_name:
     description:
       - How the inventory calls this host, for the command lines that are proposed.
@@ -95,6 +108,12 @@ EXAMPLES = r"""
     service: supervisor:shop-jobs
     max_tasks_per_child: 100
     retire_largest: false
+
+- name: Replace all web workers once a day, and none now
+  oncall.pressure.service_recycling:
+    service: shop-web.service
+    retire_largest: false
+    recycle_every: 86400
 """
 
 RETURN = r"""
@@ -134,11 +153,15 @@ notes:
       type: list
       elements: str
     lasting:
-      description: Where it was written.
+      description: Where it was written. Null where there is nothing to write.
       type: str
     retire:
       description: Which worker was retired, by its size, or why none was.
       type: str
+    timer:
+      description: When the timer replaces workers. Null where none was asked for.
+      type: str
+      sample: every 24 h, later by up to a tenth of that, one worker at a time (oncall-pressure-recycle-shop-web.timer)
     state:
       description: The state of the service.
       type: str
@@ -180,7 +203,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.oncall.pressure.plugins.module_utils._change._arguments import ARGUMENTS, settings_from
 from ansible_collections.oncall.pressure.plugins.module_utils._change._engine import run_change
 from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Refused
-from ansible_collections.oncall.pressure.plugins.module_utils._controls import _recycling
+from ansible_collections.oncall.pressure.plugins.module_utils._controls import _recycle_timer, _recycling
 from ansible_collections.oncall.pressure.plugins.module_utils._controls._lifespan import Wished
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 
@@ -189,6 +212,9 @@ BOUNDS = {
     "live_at_least": (1.0, 604800.0), "requests_per_s": (0.000001, 10000000.0), "max_requests": (1, 1000000000), "max_requests_jitter": (0, 1000000000),
     "max_tasks_per_child": (1, 1000000000), "max_memory_per_child_kib": (1, 1000000000), "reserve_pct": (0.0, 90.0),
 }
+
+#: Longer than a month is no interval: a release or a boot comes before.
+MOST_EVERY_S = 2592000
 
 
 def main() -> None:
@@ -204,6 +230,7 @@ def main() -> None:
             max_memory_per_child_kib={"type": "int"},
             reserve_pct={"type": "float", "default": 20.0},
             retire_largest={"type": "bool", "default": True},
+            recycle_every={"type": "int", "default": 0},
             inventory_name={"type": "str", "default": ""},
         ),
         supports_check_mode=True,
@@ -212,11 +239,14 @@ def main() -> None:
     for name, (least, most) in BOUNDS.items():
         if given[name] is not None and not least <= given[name] <= most:
             module.fail_json(msg="%s must be from %s to %s, not %s" % (name, least, most, given[name]))
+    if given["recycle_every"] and not _recycle_timer.LEAST_S <= given["recycle_every"] <= MOST_EVERY_S:
+        module.fail_json(msg="recycle_every must be 0 or from %s to %s, not %s" % (_recycle_timer.LEAST_S, MOST_EVERY_S, given["recycle_every"]))
     wished = Wished(
         given["max_requests"], given["max_requests_jitter"], given["max_tasks_per_child"], given["max_memory_per_child_kib"], given["live_at_least"],
         given["reserve_pct"],
     )
-    wish = _recycling.Wish(given["service"], wished, given["requests_per_s"], given["retire_largest"], given["inventory_name"])
+    wish = _recycling.Wish(given["service"], wished, given["requests_per_s"], given["retire_largest"], given["inventory_name"],
+                           given["recycle_every"])
     try:
         settings = settings_from(given)
         plan = _recycling.plan(Machine(), wish)

@@ -205,14 +205,16 @@ def test_what_gathers_cannot_change(path: str) -> None:
     assert not wrong
 
 
-def test_the_undo_program_has_what_it_imports() -> None:
+@pytest.mark.parametrize("lister, program", [("_change/_bundle", "_change/_program"), ("_controls/_recycle_timer", "_controls/_recycle_program")])
+def test_a_program_on_the_host_has_what_it_imports(lister: str, program: str) -> None:
     """It runs alone on a host: a file too few and it does not start, a file too many and it is larger than it must be."""
-    tree = sources.tree(MODULE_UTILS + "/_change/_bundle.py")
+    tree = sources.tree("%s/%s.py" % (MODULE_UTILS, lister))
     listed = next(
         ast.literal_eval(node.value) for node in tree.body
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "SOURCES" and node.value is not None
     )
-    reached = sources.closure(MODULE_UTILS + "/_change/_program.py") | {MODULE_UTILS + "/_change/_program.py"}
+    main = "%s/%s.py" % (MODULE_UTILS, program)
+    reached = sources.closure(main) | {main}
     assert sorted(listed) == sorted(path[len(MODULE_UTILS) + 1: -3].replace("/", ".") for path in reached)
 
 

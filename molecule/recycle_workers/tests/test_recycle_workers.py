@@ -82,6 +82,38 @@ def test_the_service_starts_with_them(name: str) -> None:
     assert len(ages(name, service)) == count + 1
 
 
+TIMER = "oncall-pressure-recycle-shop-web"
+
+
+def replaced_by_the_timer() -> str:
+    """What the timer starts, started now; its last line."""
+    host = connect("lab-1")
+    output(host, "systemctl start %s.service" % TIMER)
+    return output(host, "journalctl -u %s.service -o cat | grep 'shop-web.service: ' | tail -n 1" % TIMER)
+
+
+def test_the_timer_waits_and_replaces_all_workers_one_at_a_time() -> None:
+    host = connect("lab-1")
+    assert output(host, "systemctl show -P ActiveState -P SubState %s.timer" % TIMER).split() == ["active", "waiting"]
+    assert TIMER + ".timer" in output(host, "systemctl show -P Wants timers.target").split()
+    time.sleep(6)
+    before = ages("lab-1", "shop-web.service")
+    assert replaced_by_the_timer() == "shop-web.service: all 2 workers replaced"
+    *workers, main = ages("lab-1", "shop-web.service")
+    assert len(workers) == 2 and max(workers) < min(before) + 6 and main >= before[-1]
+    # the second came when the first had a successor, and some seconds had passed
+    assert workers[1] - workers[0] >= 4
+
+
+def test_the_timer_leaves_a_host_alone_that_is_read_only() -> None:
+    host = connect("lab-1")
+    output(host, "mkdir -p /etc/oncall-pressure && touch /etc/oncall-pressure/read-only")
+    try:
+        assert "0 of 2 workers replaced; then left alone: this host is set to read-only" in replaced_by_the_timer()
+    finally:
+        output(host, "rm -r /etc/oncall-pressure")
+
+
 def test_the_old_uvicorn_kept_its_workers() -> None:
     *workers, main = ages("lab-1", "shop-api.service")
     assert len(workers) == 2 and main >= workers[-1] and workers[-1] - workers[0] < 5
@@ -94,7 +126,9 @@ def test_rollback_takes_the_limits_away() -> None:
         files = output(host, "cd /usr/share/lab/hosts/%s && find etc -type f" % name).split()
         for path in files:
             assert output(host, "cmp /usr/share/lab/hosts/%s/%s /%s && echo same" % (name, path, path)) == "same", (name, path)
-        assert output(host, "find /etc/systemd/system -path '*.service.d/*' -name '*pressure*'") == "", name
+        # the drop-ins, and all that the timer was made of
+        assert output(host, "find /etc/systemd /var/lib/oncall-pressure -name '*pressure-recycle*' -o -path '*.service.d/*' -name '*pressure*'") == "", name
+    assert output(connect("lab-1"), "systemctl show -P LoadState %s.timer" % TIMER) == "not-found"
     assert "--max-requests 1000 " in command("lab-1", "shop-web.service")
 
 

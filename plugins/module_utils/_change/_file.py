@@ -69,6 +69,8 @@ def show(hands: Hands, operation: Operation, before: State) -> Shown:
 
 
 def _readable(data: bytes) -> str:
+    if b"\0" in data:
+        return "%d bytes that are no text, sha256 %s\n" % (len(data), hashlib.sha256(data).hexdigest())
     return "\n".join(clean(line, _LINE_LIMIT) for line in decode(data).split("\n"))
 
 

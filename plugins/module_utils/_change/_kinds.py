@@ -80,7 +80,9 @@ class Kind(t.NamedTuple):
 
 
 def acts_now(operation: Operation) -> bool:
-    """Whether an operation changes what runs: a file that nobody is told to read counts at the next start only."""
+    """Whether an operation changes what runs: a file that nobody is told to read counts at the next start only, a unit that the change itself made later."""
+    if operation.get("made"):
+        return False
     return operation.get("kind") != "file" or any(str(step).startswith("reload:") for step in operation.get("then") or [])
 
 

@@ -103,9 +103,9 @@ def preparing(machine: Machine) -> bool:
 
 
 def _died_early(row: t.Mapping[str, t.Any]) -> bool:
-    """Whether the holder ended before it changed anything, or while it closed a change: what is left of that, the journal says."""
+    """Whether the holder ended before it changed anything, or while it closed a change (what is left of that, the journal says), or between two workers."""
     pid = row.get("pid")
-    if row.get("doing") not in ("preparing", "confirming", "undoing") or not isinstance(pid, int):
+    if row.get("doing") not in ("preparing", "confirming", "undoing", "recycling") or not isinstance(pid, int):
         return False
     return started(pid) is None or started(pid) != row.get("start_ticks")
 

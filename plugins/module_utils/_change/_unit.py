@@ -6,7 +6,8 @@
 
 Private to oncall.pressure: no stable interface.
 
-``{"kind": "unit_state", "unit", "verb"}``; ``{"kind": "unit_property", "unit", "property", "value": number or "infinity"}``.
+``{"kind": "unit_state", "unit", "verb", "made"}``: ``made`` where a file of the same change makes the unit.
+``{"kind": "unit_property", "unit", "property", "value": number or "infinity"}``.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def look_state(hands: Hands, operation: Operation) -> State:
     unit = clean(operation["unit"], 200)
     if state["LoadState"] == "masked":
         raise Refused("%s is masked: somebody decided that it must not run (systemctl unmask %s)" % (unit, unit))
-    if state["LoadState"] not in ("loaded",):
+    # it is looked at before its file is written, and after its file is gone
+    if state["LoadState"] != "loaded" and not (operation.get("made") and state["LoadState"] == "not-found"):
         raise Refused("systemd has no unit %s (%s)" % (unit, clean(state["LoadState"], 50)))
     return state
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Plan that workers of one service are replaced before they grow large: written where it lasts, and the largest one retired now.
+"""Plan that workers of one service are replaced before they grow large: written where it lasts, the largest one retired now, all of them by a timer.
 
 Private to oncall.pressure: no stable interface. Looks only; what it plans is done by the engine. It never travels in an undo program.
 """
@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.oncall.pressure.plugins.module_utils._change._engine import Plan
+from ansible_collections.oncall.pressure.plugins.module_utils._change._engine import Plan, trusted_python
 from ansible_collections.oncall.pressure.plugins.module_utils._change._kinds import Operation, Refused
-from ansible_collections.oncall.pressure.plugins.module_utils._controls import _celery_remote, _concurrency, _lasting, _lifespan, _measure, _runtime, _target
+from ansible_collections.oncall.pressure.plugins.module_utils._controls import (
+    _celery_remote, _concurrency, _lasting, _lifespan, _measure, _recycle_timer, _runtime, _target,
+)
 from ansible_collections.oncall.pressure.plugins.module_utils._controls._lifespan import Lifespan, Rate, Wished
 from ansible_collections.oncall.pressure.plugins.module_utils._controls._measure import Measured
+from ansible_collections.oncall.pressure.plugins.module_utils._host._files import Files
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 
 MITIGATION: t.Final = "recycle_workers"
@@ -25,13 +28,16 @@ STANDS_OUT = 1.5
 
 
 class Wish(t.NamedTuple):
-    """What is asked for; ``requests_per_s`` null has the rate measured; ``host`` is how the inventory calls this host, "" where nobody said."""
+    """What is asked for; ``requests_per_s`` null has the rate measured; ``every_s`` 0 sets no timer; ``host`` is how the inventory calls this host,
+    "" where nobody said.
+    """
 
     service: str
     wished: Wished = Wished()
     requests_per_s: float | None = None
     retire_largest: bool = True
     host: str = ""
+    every_s: int = 0
 
 
 def plan(machine: Machine, wish: Wish) -> Plan:
@@ -40,8 +46,9 @@ def plan(machine: Machine, wish: Wish) -> Plan:
     measured = _measure.measure(machine, wish.service, traffic=wished.max_requests is None and wish.requests_per_s is None)
     service = measured.service
     _measure.check_changeable(service)
-    found = lifespan(measured, wish)
-    kept = _is_written(measured, found)
+    timer = _recycle_timer.plan(machine, service, wish.every_s, trusted_python(Files())) if wish.every_s else []
+    found = _with_timer(measured, wish) if timer else lifespan(measured, wish)
+    kept = not found.settings or _is_written(measured, found)
     written: list[Operation] = []
     where: str | None = "its files say so already"
     checks: list[t.Callable[[], t.Sequence[str]]] = []
@@ -51,11 +58,14 @@ def plan(machine: Machine, wish: Wish) -> Plan:
         checks = _measure.oracle(machine, service, lasting.wanted)
     retired, said = _retire(machine, measured, kept) if wish.retire_largest else ([], "not asked for")
     notes = {
-        "settings": dict(found.settings), "formula": found.formula, "says": found.says, "lasting": where, "retire": said, "state": service.get("state"),
+        "settings": dict(found.settings), "formula": found.formula, "says": found.says, "lasting": where if found.settings else None, "retire": said,
+        "timer": _recycle_timer.said(service["id"], wish.every_s) if timer else None, "state": service.get("state"),
     }
+    if timer:
+        checks = list(checks) + [lambda: _recycle_timer.waits(machine, service["id"])]
     notes["summary"] = _summary(service["id"], notes)
     return Plan(
-        MITIGATION, service["id"], written + retired, notes=notes, proposals=_proposals(measured, wish, found),
+        MITIGATION, service["id"], written + timer + retired, notes=notes, proposals=_proposals(measured, wish, found),
         # the worker that was retired is gone, and another is in its place
         reversible="partly" if retired else "fully", checks=checks,
     )
@@ -63,9 +73,20 @@ def plan(machine: Machine, wish: Wish) -> Plan:
 
 def _summary(name: str, notes: t.Mapping[str, t.Any]) -> list[str]:
     """The same in lines for a screen."""
-    lines = ["%s: %s" % (name, ", ".join("%s %d" % pair for pair in sorted(notes["settings"].items())))]
+    lines = ["%s: %s" % (name, ", ".join("%s %d" % pair for pair in sorted(notes["settings"].items())) or "workers replaced by a timer")]
     lines += [notes["formula"]] if notes["formula"] else []
-    return lines + notes["says"] + ["next start: %s" % notes["lasting"], "retire: %s" % notes["retire"]]
+    lines += notes["says"] + (["next start: %s" % notes["lasting"]] if notes["lasting"] else []) + ["retire: %s" % notes["retire"]]
+    return lines + (["timer: %s" % notes["timer"]] if notes["timer"] else [])
+
+
+def _with_timer(measured: Measured, wish: Wish) -> Lifespan:
+    """A timer does without a figure that cannot be had: what cannot be computed is said, and nothing is written. What was given and is wrong is refused."""
+    try:
+        return lifespan(measured, wish)
+    except Refused as problem:
+        if wish.wished != Wished(live_at_least_s=wish.wished.live_at_least_s, reserve_pct=wish.wished.reserve_pct):
+            raise
+        return Lifespan({}, None, ["no number of requests is written: %s" % problem])
 
 
 def lifespan(measured: Measured, wish: Wish) -> Lifespan:
