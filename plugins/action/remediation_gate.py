@@ -45,6 +45,9 @@ class ActionModule(ActionBase):
             "step": {"type": "int"},
         })
         host = str((task_vars or {}).get("inventory_hostname") or "")
+        if self._task.delegate_to:
+            # the plan is for the host of the play, and the change would be made on another
+            return {"failed": True, "changed": False, "msg": "refused: remediation is of the host itself and cannot be delegated"}
         paused = os.path.lexists(options["pause_file"])
         try:
             if options["step"] is None:
