@@ -18,6 +18,7 @@ from ansible.parsing.splitter import parse_kv
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.oncall.pressure.plugins.action.diagnose import inventory_words
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, visible
 from ansible_collections.oncall.pressure.plugins.plugin_utils import _plan_text, _run
 from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import BadDocument, read_document, read_snapshots, write_document
@@ -60,9 +61,9 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Returns ``exit_status``, the hosts to change under ``act``, how many are held under ``held``, and the plan's ``path``.
+        """Returns ``exit_status``, the hosts to change under ``act``, how many are held under ``held``, ``left`` and the plan's ``path``.
 
-        No text of any host: the names in ``act`` are the inventory's own.
+        The names are the inventory's own, what hosts said stands in the reasons of ``left`` alone, made harmless.
         """
         super().run(tmp, task_vars)
         dummy, options = self.validate_argument_spec(argument_spec=_SPEC)
@@ -93,7 +94,7 @@ class ActionModule(ActionBase):
             {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "run": _run.run_id(os.getppid()), "owner": _run.owner()},
             None if saved else list(names),
             {clean(str(host)): _plain(row) if isinstance(row, t.Mapping) else {} for host, row in options["changes"].items()},
-            ceilings, options["max_hosts"], options["majority"], options["ignore_majority"], options["recurrence_window"], _inventory(),
+            ceilings, options["max_hosts"], options["majority"], options["ignore_majority"], options["recurrence_window"], inventory_words(),
         )
         planned = _made(folder, saved, options["plan"], declared, asked)
         path = os.path.join(folder, "plan.json")
@@ -105,17 +106,17 @@ class ActionModule(ActionBase):
         callback = str(getattr(constants, "DEFAULT_STDOUT_CALLBACK", "default")).rpartition(".")[2]
         Display().display(_plan_text.said(planned.document, planned.notes, shown), stderr=callback not in FOR_PEOPLE)
         acting = [host for host, row in planned.document["hosts"].items() if row["act"]]
+        left = {names[host]: clean(why, 500) for host, why in planned.left.items() if host in names}
         return {
             "changed": False, "exit_status": 0, "path": path, "held": planned.document["fleet"]["held"],
-            "act": [names[host] for host in acting if host in names],
-            "left": {names[host]: clean(str(row["held"]), 500) for host, row in planned.document["hosts"].items() if not row["act"] and host in names},
+            "act": [names[host] for host in acting if host in names], "left": left,
         }
 
 
 def _made(folder: str, saved: str, given: str, declared: Declared, asked: Asked) -> Planned:
     """The plan, afresh or of a file. Raises BadPlan, BadDocument, OSError."""
     # before anything else: a mistake in it is the person's who waits
-    wanted = read_plan(os.path.expanduser(given), declared) if given else None
+    wanted = read_plan(_file(given, folder), declared) if given else None
     diagnosis = read_document(os.path.join(folder, "diagnosis.json"))
     if not isinstance(diagnosis.get("hosts"), dict):
         raise BadDocument("%s: it is no diagnosis" % os.path.join(folder, "diagnosis.json"))
@@ -123,6 +124,18 @@ def _made(folder: str, saved: str, given: str, declared: Declared, asked: Asked)
     if wanted is not None:
         return plan_again(wanted, diagnosis, snapshots, declared, asked)
     return plan(diagnosis, snapshots, declared, asked)
+
+
+def _file(given: str, folder: str) -> str:
+    """The path of a plan. Raises BadPlan where it was named by the link ``latest``, which points to this very run by now, and cannot be the plan's."""
+    path = os.path.expanduser(given)
+    if os.path.realpath(path) != os.path.realpath(os.path.join(folder, "plan.json")):
+        return path
+    base = os.path.dirname(os.path.abspath(folder))
+    runs = [os.path.join(base, name, "plan.json") for name in sorted(os.listdir(base)) if name < os.path.basename(os.path.abspath(folder))]
+    found = [run for run in runs if os.path.isfile(run) and not os.path.islink(os.path.dirname(run))]
+    newest = ": the newest is %s" % _near(found[-1]) if found else ""
+    raise BadPlan("%s: this names the folder of this very run, which has no plan yet; name the folder of the plan itself%s" % (given, newest))
 
 
 def _ceilings(given: t.Mapping[str, t.Any], declared: Declared) -> dict[str, Ceilings]:
@@ -146,11 +159,6 @@ def _plain(value: t.Any) -> t.Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return str(value) if isinstance(value, str) else value
-
-
-def _inventory() -> list[str]:
-    """The run's own ``-i``, as an operator would type it; none where it was left to the configuration."""
-    return [word for given in context.CLIARGS.get("inventory") or () for word in ("-i", _near(given) if os.path.isabs(given) else visible(given))]
 
 
 def again(subset: str | None, extra: t.Iterable[str]) -> list[str]:
@@ -182,4 +190,4 @@ def _near(path: str) -> str:
 
 def _bad_input(text: str) -> dict[str, t.Any]:
     """A failure that is the operator's to mend, in one line."""
-    return {"failed": True, "changed": False, "exit_status": 2, "act": [], "held": 0, "msg": clean(text, 1000)}
+    return {"failed": True, "changed": False, "exit_status": 2, "act": [], "left": {}, "held": 0, "msg": clean(text, 1000)}

@@ -33,6 +33,7 @@ options:
       - A plan that was written by an earlier run, and perhaps edited. Empty plans afresh.
       - It can only take away. A host or a step that was removed is not acted upon, and neither is what it holds. What a fresh diagnosis does not suggest any
         more, on the same host in the same boot, is dropped and said.
+      - The link C(latest) points to this run by now. Name the folder of the plan itself.
     type: str
     default: ""
   snapshots:
@@ -122,6 +123,13 @@ held:
   type: int
   returned: always
   sample: 1
+left:
+  description:
+    - By inventory name, why a host is left as it is though something was to be done about it. Not among them are hosts on which a plan from a file wants
+      nothing done, and those on which what it is for is not found any more.
+  type: dict
+  returned: always
+  sample: {"web-4": "it did not answer: nothing listens on its ssh port"}
 path:
   description: The path of plan.json.
   type: str

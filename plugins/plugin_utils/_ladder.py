@@ -156,12 +156,15 @@ def above(mitigation: Mitigation, ceilings: Ceilings) -> list[str]:
 
 
 def recurred(item: Suggested, entries: t.Sequence[Row], window_s: float) -> str | None:
-    """Why a service is not restarted once more: it was within the window, that was kept, and here is a verdict of it again."""
+    """Why a service is not restarted once more: it was within the window, that was kept, and here is a verdict of it again.
+
+    A change of ours has the rule that it was made for in its reason; one that was made by hand does not say what it was for.
+    """
     if item.mitigation.id != RESTART:
         return None
     service = item.variables.get("pressure_service") or item.service
     ages = [
-        (passed, rule_of(entry) == item.rule)
+        (passed, item.rule in (text(entry, "reason") or "").split())
         for entry in entries
         for passed in [num(entry, "age_s")]
         if entry.get("mitigation") == RESTART and entry.get("state") == "confirmed" and service is not None and entry.get("service") == service
@@ -172,12 +175,6 @@ def recurred(item: Suggested, entries: t.Sequence[Row], window_s: float) -> str 
     passed, same = min(ages)
     what = "the same verdict" if same else "a verdict of it"
     return "%s came back within %s of a restart: restarts do not help, the lasting fixes do" % (what, age(passed))
-
-
-def rule_of(entry: Row) -> str | None:
-    """The rule that a change of ours was made for, as its reason begins with it; null where it does not say."""
-    words = (text(entry, "reason") or "").split()
-    return words[0].rstrip(":,;") if words else None
 
 
 def hold(item: Suggested, ceilings: Ceilings, entries: t.Sequence[Row], window_s: float) -> tuple[str | None, bool]:

@@ -32,8 +32,8 @@ _TYPES: t.Final[t.Mapping[str, type]] = {
 class Mitigation(t.NamedTuple):
     """One mitigation as its role declares it.
 
-    ``variables`` are the names that a step may give it (``pressure_`` before each of its arguments); ``automatic`` false means that it is
-    never part of what is done by itself, unless somebody names it.
+    ``variables`` are the names that a step gives it: ``pressure_`` before each argument that comes from a verdict. What is computed on the host is
+    no plan's to say. ``automatic`` false means that it is never part of what is done by itself, unless somebody names it.
     """
 
     id: str
@@ -79,7 +79,7 @@ def _declared(located: Located, role: str) -> Mitigation:
         raise located.problem(("rung",), "rung must be from %d to %d" % RUNGS)
     return Mitigation(
         data["id"], data["title"], data["rung"], data["disruption"], data["loses_work"], data["reversible"], data["evidence_first"], data["settle_s"],
-        data["automatic"], frozenset("pressure_%s" % name for name in data["arguments"]),
+        data["automatic"], frozenset("pressure_%s" % name for name, source in data["arguments"].items() if str(source).startswith("verdict")),
     )
 
 

@@ -47,10 +47,11 @@ class Asked(t.NamedTuple):
 
 
 class Planned(t.NamedTuple):
-    """``plan.json``, and lines about what could not become a part of it."""
+    """``plan.json``, lines about what could not become a part of it, and by host why it is left as it is though something was to be done there."""
 
     document: dict[str, t.Any]
     notes: list[str]
+    left: dict[str, str]
 
 
 class Known(t.NamedTuple):
@@ -72,7 +73,13 @@ def plan(diagnosis: Row, snapshots: t.Mapping[str, Row], declared: Declared, ask
         notes += ["%s: %s" % (host, problem) for problem in problems]
         if found:
             hosts[host] = host_row(one, with_reasons(_ladder.order(found), one, asked), asked)
-    return Planned(finish(hosts, known, asked), [clean(note, 300) for note in notes])
+    document = finish(hosts, known, asked)
+    return Planned(document, [clean(note, 300) for note in notes], left(document))
+
+
+def left(document: Row, done: t.Container[str] = ()) -> dict[str, str]:
+    """The hosts of a plan that are held, and why; not those on which there is nothing to do."""
+    return {host: str(row["held"]) for host, row in document["hosts"].items() if not row["act"] and host not in done}
 
 
 def look(diagnosis: Row, snapshots: t.Mapping[str, Row], asked: Asked) -> dict[str, Known]:
@@ -106,13 +113,13 @@ def host_row(one: Known, ladder: t.Sequence[Held], asked: Asked) -> dict[str, t.
     wanted = ("rule", "service", "name", "component", "resource", "cause", "confidence", "summary")
     return {
         "act": True,
-        "held": of_itself(one, asked),
+        "held": absent(one, asked) or in_others_hands(one, asked),
         "taken": {"at": text(one.snapshot, "taken", "at"), "boot_id": text(one.snapshot, "taken", "boot_id")},
         "state": one.row.get("state"),
         "verdicts": [{name: verdict.get(name) for name in wanted} for verdict in verdicts],
         "open": [
             {name: entry.get(name) for name in ("entry", "mitigation", "service", "owner", "state", "undone_in_s")}
-            for entry in one.entries or [] if entry.get("state") not in OVER
+            for entry in one.entries or [] if _is_there(entry)
         ],
         "steps": [_ladder.step(held.item, held.reason) for held in ladder],
         "lasting": list(dict.fromkeys(str(line) for verdict in verdicts for line in verdict.get("lasting") or [])),
@@ -123,42 +130,42 @@ def host_row(one: Known, ladder: t.Sequence[Held], asked: Asked) -> dict[str, t.
     }
 
 
-def of_itself(one: Known, asked: Asked) -> str | None:
-    """Why nothing is done to a host that is its own reason, the first one; null where there is none."""
-    if asked.hosts is None:
-        return None
-    if one.host not in asked.hosts:
+def absent(one: Known, asked: Asked) -> str | None:
+    """Why a host cannot be changed in this run at all; null where it can."""
+    if asked.hosts is not None and one.host not in asked.hosts:
         return "it is not a host of this run"
     if one.row.get("reached") is not True:
         return "it did not answer: %s" % (one.row.get("reason") or "no reason was given")
+    return None
+
+
+def in_others_hands(one: Known, asked: Asked) -> str | None:
+    """What was done to a host before that must be seen to first, or that it is to be left alone; null where its journal says that it is free."""
+    if asked.hosts is None:
+        return None
     change = asked.changes.get(one.host) or {}
     if one.entries is None:
         return "what was changed on it before is not known: %s" % clean(str(change.get("msg") or "nobody could ask it"), 200)
     if change.get("read_only") is not False:
         return "/etc/oncall-pressure/read-only is there, which refuses every change" if change.get("read_only") else "whether it is read-only is not known"
-    return _in_others_hands(change.get("lease"), one.entries, asked.made)
-
-
-def _in_others_hands(lease: t.Any, entries: t.Sequence[Row], made: t.Mapping[str, str]) -> str | None:
-    """Whose change must be seen to first."""
-    for entry in entries:
+    for entry in one.entries:
         name = "change %s (%s of %s) by %s" % tuple(entry.get(key) for key in ("entry", "mitigation", "service", "owner"))
         if entry.get("state") == "undo_failed":
             return "%s could not be undone: a person must see to that first (oncall.pressure.status)" % name
-        if _is_open(entry) and entry.get("owner") != made["owner"]:
-            left = entry.get("undone_in_s")
-            until = "" if left is None else ", the host undoes it in %s" % span(left)
-            return "%s is neither confirmed nor undone%s" % (name, until)
-    if isinstance(lease, t.Mapping) and lease.get("owner") != made["owner"]:
+        if _is_there(entry) and entry.get("state") != "confirmed" and entry.get("owner") != asked.made["owner"]:
+            ends = entry.get("undone_in_s")
+            return "%s is neither confirmed nor undone%s" % (name, "" if ends is None else ", the host undoes it in %s" % span(ends))
+    lease = change.get("lease")
+    if isinstance(lease, t.Mapping) and lease.get("owner") != asked.made["owner"]:
         return "%s is changing it right now" % (lease.get("owner") or "somebody")
     return None
 
 
-def _is_open(entry: Row) -> bool:
-    """Whether a change touched the host and is neither kept nor over."""
+def _is_there(entry: Row) -> bool:
+    """Whether anything of a change is on the host. One that ended before it touched anything is closed by the next."""
     if entry.get("state") in _UNTOUCHED:
         return any(row.get("begun") for row in rows(entry, "operations"))
-    return entry.get("state") not in (*OVER, "confirmed")
+    return entry.get("state") not in OVER
 
 
 def finish(hosts: dict[str, dict[str, t.Any]], known: t.Mapping[str, Known], asked: Asked) -> dict[str, t.Any]:

@@ -6,8 +6,8 @@
 
 Private to oncall.pressure: no stable interface. Pure.
 
-The file can only take away: hosts, steps, the order of steps, and what it holds stays held. What is wrong with a host now, what would be done about it,
-and what a mitigation is declared to be, is taken from the fresh diagnosis and the collection.
+The file can take hosts and steps away and change the order of steps; what it holds stays held, and nothing can be added. What is wrong with a host now,
+what would be done about it, and what a mitigation is declared to be, is taken from the fresh diagnosis and the collection.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ def plan_again(given: Given, diagnosis: Row, snapshots: t.Mapping[str, Row], dec
     known = _plan.look(diagnosis, snapshots, asked)
     notes: list[str] = []
     hosts: dict[str, dict[str, t.Any]] = {}
+    # nothing is left undone where nothing was to be done, or where nothing is wrong any more
+    done = {host for host, one in known.items() if host in given.hosts and (not given.hosts[host].act or settled(given.hosts[host], one))}
     for host, one in known.items():
         if host in given.hosts:
             hosts[host], said = _host(given.hosts[host], one, declared, asked)
@@ -40,7 +42,8 @@ def plan_again(given: Given, diagnosis: Row, snapshots: t.Mapping[str, Row], dec
     fresh = [host for host, one in known.items() if host not in given.hosts and _ladder.suggested(rows(one.row, "verdicts"), declared)[0]]
     if fresh:
         notes.append("sick and not in the plan, so nothing is done there: %s" % _named(fresh))
-    return Planned(_plan.finish(hosts, known, asked), [clean(note, 400) for note in notes])
+    document = _plan.finish(hosts, known, asked)
+    return Planned(document, [clean(note, 400) for note in notes], _plan.left(document, done))
 
 
 def _named(hosts: t.Sequence[str]) -> str:
@@ -52,7 +55,8 @@ def _host(given: GivenHost, one: Known, declared: Declared, asked: Asked) -> tup
     offered = _ladder.suggested(rows(one.row, "verdicts"), declared)[0]
     ladder = [_step(step, offered, one, asked) for step in given.steps]
     row = _plan.host_row(one, ladder, asked)
-    row["held"] = row["held"] or (None if given.act else given.held or "the plan says that nothing is to be done to it") or moved(given, one)
+    forbidden = None if given.act else given.held or "the plan says that nothing is to be done to it"
+    row["held"] = _plan.absent(one, asked) or forbidden or moved(given, one) or _plan.in_others_hands(one, asked)
     planned = {(step.rule, step.service) for step in given.steps}
     new = [verdict for verdict in rows(one.row, "verdicts") if verdict.get("mitigations") and (verdict.get("rule"), verdict.get("service")) not in planned]
     return row, ["%s: not in the plan: %s (%s)" % (one.host, verdict.get("rule"), headline(verdict).replace("  ", " ")) for verdict in new]
@@ -68,6 +72,12 @@ def moved(given: GivenHost, one: Known) -> str | None:
     if given.steps and not any(_justified(step, one) for step in given.steps):
         return "the host has moved on since the plan: %s" % _lost(given.steps[0], one)
     return None
+
+
+def settled(given: GivenHost, one: Known) -> bool:
+    """Whether the host was looked at, and nothing that the plan is for is found there any more."""
+    return one.row.get("state") == "healthy" or one.row.get("reached") is True and not any(
+        _justified(step, one) or any(item.get("rule") == step.rule for item in rows(one.row, "unknown")) for step in given.steps)
 
 
 def _justified(step: GivenStep, one: Known) -> bool:
@@ -101,7 +111,7 @@ def _step(given: GivenStep, offered: t.Sequence[Suggested], one: Known, asked: A
 
 
 def _unlike(given: GivenStep, offered: t.Sequence[Suggested]) -> str | None:
-    """How a step differs from what the diagnosis suggests now: whom it is done to is the diagnosis's to say, how far it goes is the person's.
+    """How a step differs from what the diagnosis suggests now, null where it does not.
 
     A line of a crontab may be another job's by now, and a step that is done to something else than what it is for could not be judged by it.
     """
@@ -109,8 +119,8 @@ def _unlike(given: GivenStep, offered: t.Sequence[Suggested]) -> str | None:
         item.variables for item in offered
         if (item.mitigation.id, item.rule, item.service) == (given.mitigation.id, given.rule, given.service)
     ]
+    if given.variables in same:
+        return None
     if not same:
         return "the diagnosis does not suggest it for this: run it by itself"
-    if any(variables.items() <= given.variables.items() for variables in same):
-        return None
-    return "the diagnosis suggests it with %s now" % " ".join("%s=%s" % pair for pair in sorted(same[0].items()))
+    return "the diagnosis suggests it with %s now" % (" ".join("%s=%s" % pair for pair in sorted(same[0].items())) or "nothing set")

@@ -57,7 +57,8 @@ def said(document: Row, notes: t.Sequence[str], shown: Shown) -> str:
 
 def apply_command(shown: Shown) -> str:
     """What carries out just this plan, as far as a fresh look still justifies it."""
-    words = ["ansible-playbook", "oncall.pressure.remediate", *shown.inventory, *shown.words, "-e", "pressure_mode=apply", "-e", "pressure_plan=%s" % shown.exact]
+    how = ("-e", "pressure_mode=apply", "-e", "pressure_plan=%s" % shown.exact)
+    words = ["ansible-playbook", "oncall.pressure.remediate", *shown.inventory, *shown.words, *how]
     return " ".join(map(shlex.quote, words))
 
 
