@@ -174,7 +174,7 @@ def _ending(steps: t.Sequence[Step], states: t.Sequence[str], effects: t.Sequenc
     if kept and clear:
         return "partly", "of %d verdicts %d are clear" % (len(effects), clear)
     if states and all(state == "refused" for state in states):
-        return "refused", steps[0]["why"]
+        return "refused", steps[0]["why"] or "every step was refused"
     if kept:
         return "partly", "what was kept has not cleared what asked for it"
     tried = [step for step in steps if step["state"] in ("undone", "nothing", "refused")]

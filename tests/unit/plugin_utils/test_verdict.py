@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import load_rules, resolve_thresholds
-from ansible_collections.oncall.pressure.plugins.plugin_utils._verdict import essential_gaps, judge
+from ansible_collections.oncall.pressure.plugins.plugin_utils._verdict import essential_gaps, judge, standing
 
 RULES = Path(__file__).resolve().parent.parent.parent.parent / "roles" / "diagnose" / "files" / "rules"
 
@@ -104,3 +104,27 @@ def test_a_cache_that_cannot_be_given_back_is_not_ruled_out() -> None:
     verdict = judge(snapshot, {rule.id: rule}, resolve_thresholds({rule.id: rule}, None))["verdicts"][0]
     assert verdict["summary"] == "300 MiB of 8.0 GiB available (4 %)"
     assert verdict["ruled_out"] == []
+
+
+def swapping(available: Any, status: str = "ok") -> Dict[str, Any]:
+    snapshot = measured()
+    snapshot["collectors"]["host"]["status"] = status
+    snapshot["host"]["memory"] = {"available_bytes": available, "limit_bytes": 1000, "limit_source": "machine", "used_pct": None, "total_bytes": 1000}
+    snapshot["host"]["pressure"] = {"memory": {"some_avg10": 0.0, "some_avg60": 0.0, "full_avg10": 0.0, "full_avg60": 0.0}}
+    return snapshot
+
+
+def test_what_fired_before_is_held_until_it_is_clear_at_its_leave() -> None:
+    rules = load_rules(str(RULES), []).rules
+    rule = rules["host.memory_exhausted"]
+    limits = resolve_thresholds(rules, {"host.memory_exhausted": {"available_pct": {"enter": 5, "leave": 10}}})[rule.id]
+    stands = {share: standing(swapping(share), rule, None, limits)[0] for share in (30, 80, 200)}
+    assert stands == {30: "held", 80: "held", 200: "clear"}
+    assert standing(swapping(None, "error"), rule, None, limits)[0] == "unknown"
+
+
+def test_a_service_that_is_not_there_any_more_is_no_answer() -> None:
+    rules = load_rules(str(RULES), []).rules
+    rule = rules["web.too_many_workers_for_memory"]
+    state, missing = standing(measured(), rule, "shop.service", resolve_thresholds(rules, {})[rule.id])
+    assert state == "unknown" and missing == ["shop.service was not seen"]

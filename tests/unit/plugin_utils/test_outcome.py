@@ -1,0 +1,169 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What follows from how the steps of a host went."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import pytest
+from ansible_collections.oncall.pressure.plugins.plugin_utils import _ledger, _outcome, _outcome_text
+
+MEMORY = ("web.too_many_workers_for_memory", "shop.service")
+TRAFFIC = ("nginx.abusive_client", "nginx.service")
+
+
+def planned(*steps: Tuple[str, Tuple[str, str]], held: Sequence[int] = ()) -> Dict[str, Any]:
+    return {
+        "act": True, "lasting": ["mend it"], "run": ["a command"],
+        "open": [{"entry": "A/01", "state": "confirmed"}, {"entry": "B/01", "state": "verified"}, {"entry": "B/02", "state": "applied"}],
+        "steps": [{"mitigation": name, "title": name, "variables": {"pressure_service": reason[1]}, "rung": 1, "disruption": "low", "loses_work": False,
+                   "reversible": "fully", "settle_s": 1, "for": {"rule": reason[0], "service": reason[1]}, "held": "above a ceiling" if place in held else None}
+                  for place, (name, reason) in enumerate(steps)],
+    }
+
+
+def begun(*steps: Tuple[str, Tuple[str, str]], states: Sequence[str] = (), effects: Sequence[Optional[str]] = (), held: Sequence[int] = ()) -> Dict[str, Any]:
+    outcome = _outcome.begin("web-1", planned(*steps, held=held), 1000.0)
+    for step, state in zip(outcome["steps"], states):
+        step.update(state=state, entry="C/%02d" % (step["number"] + 1))
+    for row, effect in zip(outcome["justified"], effects):
+        row["effect"] = effect
+    return outcome
+
+
+def test_steps_that_are_held_are_none_of_it() -> None:
+    outcome = begun(("lower_workers", MEMORY), ("restart_service", MEMORY), held=[1])
+    assert [step["mitigation"] for step in outcome["steps"]] == ["lower_workers"]
+    assert [step["number"] for step in outcome["steps"]] == [0]
+
+
+def test_what_an_earlier_run_left_is_named_newest_first_and_what_is_confirmed_stays() -> None:
+    assert begun(("lower_workers", MEMORY))["leftover"] == ["B/02", "B/01"]
+
+
+def test_a_step_whose_reason_is_gone_is_not_taken() -> None:
+    outcome = begun(("lower_workers", MEMORY), ("limit_requests", TRAFFIC), effects=["clear", "held"])
+    assert not _outcome.taking(outcome, 0, False).take
+    assert _outcome.taking(outcome, 1, False).take
+
+
+@pytest.mark.parametrize("effect", [None, "unknown", "held"])
+def test_what_is_not_known_to_be_clear_is_acted_upon_as_planned(effect: Optional[str]) -> None:
+    assert _outcome.taking(begun(("lower_workers", MEMORY), effects=[effect]), 0, False).take
+
+
+@pytest.mark.parametrize("state", ["lost", "failed", "taken", "applied"])
+def test_nothing_follows_a_step_that_did_not_end_well(state: str) -> None:
+    outcome = begun(("lower_workers", MEMORY), ("recycle_workers", MEMORY), states=[state])
+    assert not _outcome.taking(outcome, 1, False).take
+
+
+@pytest.mark.parametrize("state", ["undone", "nothing", "refused"])
+def test_the_next_rung_follows_one_that_did_not_help(state: str) -> None:
+    outcome = begun(("lower_workers", MEMORY), ("recycle_workers", MEMORY), states=[state], effects=["held"])
+    assert _outcome.taking(outcome, 1, False).take
+
+
+def test_no_step_is_taken_twice() -> None:
+    assert not _outcome.taking(begun(("lower_workers", MEMORY), states=["undone"], effects=["held"]), 0, False).take
+
+
+def test_a_check_shows_the_first_step_of_each_reason() -> None:
+    outcome = begun(("lower_workers", MEMORY), ("recycle_workers", MEMORY), ("limit_requests", TRAFFIC), states=["checked"])
+    assert [_outcome.taking(outcome, number, True).take for number in (1, 2)] == [False, True]
+
+
+@pytest.mark.parametrize("found,decision", [("clear", "confirm"), ("held", "undo"), ("unknown", "undo")])
+def test_what_is_not_seen_to_help_is_undone(found: str, decision: str) -> None:
+    outcome = begun(("lower_workers", MEMORY), states=["applied"])
+    outcome["steps"][0]["acts_now"] = True
+    assert _outcome.decide(outcome, 0, found) == decision
+
+
+def test_what_counts_at_the_next_start_is_carried_to_the_restart_of_the_same_service_alone() -> None:
+    outcome = begun(("lower_workers", MEMORY), ("restart_service", MEMORY), states=["applied"])
+    outcome["steps"][0]["acts_now"] = False
+    assert _outcome.decide(outcome, 0, "held") == "carry"
+    outcome["steps"][1]["service"] = "another.service"
+    assert _outcome.decide(outcome, 0, "held") == "undo"
+    outcome = begun(("lower_workers", MEMORY), ("restart_service", MEMORY), states=["applied"], held=[1])
+    outcome["steps"][0]["acts_now"] = False
+    assert _outcome.decide(outcome, 0, "held") == "undo", "no restart will follow"
+
+
+def test_what_was_carried_ends_as_the_restart_does() -> None:
+    outcome = begun(("lower_workers", MEMORY), ("restart_service", MEMORY), states=["carried", "applied"])
+    assert _outcome.together(outcome, 1) == ["C/02", "C/01"]
+    _outcome.settle_carried(outcome, 1, "undone")
+    assert outcome["steps"][0]["state"] == "undone"
+
+
+@pytest.mark.parametrize("result,state", [
+    ({"msg": "refused: no", "refused": True}, "refused"),
+    ({"msg": "put back", "state": "undone"}, "undone"),
+    ({"msg": "it is undone", "entries": [{"state": "undone"}]}, "undone"),
+    ({"msg": "nothing was changed: a full disk"}, "undone"),
+    ({"msg": "CRITICAL", "critical": True, "state": "undo_failed"}, "failed"),
+    ({"msg": "CRITICAL", "critical": True, "refused": True}, "failed"),
+    ({"msg": "a fault of ours"}, "failed"),
+    ({"msg": "no route", "unreachable": True, "refused": True}, "lost"),
+    ({}, "failed"),
+])
+def test_a_failure_says_what_it_left(result: Dict[str, Any], state: str) -> None:
+    assert _outcome.failed(result)[0] == state
+
+
+@pytest.mark.parametrize("states,effects,ending", [
+    (["confirmed"], ["clear"], "improved"),
+    (["undone", "confirmed"], ["clear"], "improved"),
+    (["undone", "undone"], ["held"], "unchanged"),
+    (["undone", "nothing"], ["unknown"], "unchanged"),
+    (["refused", "refused"], ["held"], "refused"),
+    (["refused", "undone"], ["held"], "unchanged"),
+    (["needless", "needless"], ["clear"], "moved_on"),
+    (["undone", "waiting"], ["clear"], "moved_on"),
+    (["lost", "waiting"], ["held"], "lost"),
+    (["failed", "waiting"], ["clear"], "failed"),
+    (["applied", "waiting"], [None], "failed"),
+    (["taken", "waiting"], [None], "failed"),
+    (["confirmed", "failed"], ["clear"], "failed"),
+    (["carried", "refused"], ["held"], "failed"),
+    (["checked", "waiting"], [None], "checked"),
+    (["confirmed", "undone"], ["held"], "partly"),
+    (["waiting", "waiting"], [None], "unchanged"),
+])
+def test_a_host_ends_as_its_steps_did(states: List[str], effects: List[Optional[str]], ending: str) -> None:
+    steps = [("lower_workers", MEMORY), ("restart_service", MEMORY)][:len(states)]
+    outcome = begun(*steps, states=states, effects=effects)
+    _outcome.finish(outcome, 2000.0)
+    assert (outcome["state"], outcome["ended_s"]) == (ending, 2000.0)
+    assert ending in _ledger.GOOD or outcome["why"], "what is no success says why"
+    assert _outcome_text.ended(outcome).startswith("web-1  ")
+
+
+def test_one_of_two_reasons_cleared_is_no_success() -> None:
+    outcome = begun(("lower_workers", MEMORY), ("limit_requests", TRAFFIC), states=["confirmed", "undone"], effects=["clear", "held"])
+    _outcome.finish(outcome, 2000.0)
+    assert outcome["state"] == "partly" and outcome["state"] not in _ledger.GOOD
+
+
+def test_the_last_words_say_how_to_undo_and_what_to_mend() -> None:
+    outcome = begun(("lower_workers", MEMORY), states=["confirmed"], effects=["clear"])
+    outcome["steps"][0].update(incident="C", lifetime_s=3600)
+    outcome["checks"] = {"no_kills": {"holds": True, "why": ""}, "responsive": {"holds": None, "why": ""}}
+    _outcome.finish(outcome, 2000.0)
+    said = _outcome_text.summary({"web-1": outcome}, ["-i", "prod"])
+    assert "ansible-playbook oncall.pressure.rollback -i prod -l web-1 -e pressure_incident=C" in said
+    assert "for good: mend it" in said and "ends by itself in 60 min" in said
+    assert "no kills: yes" in said and "responsive: not measured" in said
+    assert said.endswith("1 host: 1 improved.")
+
+
+def test_every_way_to_end_has_its_words() -> None:
+    for state in (*_ledger.GOOD, *_ledger.BAD, _ledger.BEGUN):
+        outcome = dict(begun(("lower_workers", MEMORY)), state=state, why="because \x1b[31m")
+        said = _outcome_text.summary({"web-1": outcome})
+        assert "\x1b" not in said and said.count("\n") >= 1
