@@ -19,7 +19,7 @@ from _common import KEY, SSH_OPTIONS, LabError, alone, engine, options, run, ssh
 
 HERE = Path(__file__).resolve().parent
 ON_HOST = "/opt/relief"
-PROGRAMS = ("watch.py", "probe.py", "signals.py", "listing.py")
+PROGRAMS = ("watch.py", "probe.py", "signals.py", "listing.py", "crowd.py")
 
 # Name, port of ssh, and whose configuration it has.
 HOSTS = {"relief-1": (22091, "lab-1"), "relief-2": (22092, "lab-2"), "relief-3": (22093, "lab-3"), "relief-prober": (22094, "lab-1")}
@@ -106,6 +106,22 @@ def reboot(name: str) -> None:
     run([engine(), "restart", "--time", "0", name])
     _drop_connection(name)
     wait_up(name)
+
+
+def inside(name: str, command: str) -> str:
+    """What a command says on a host that nobody is connected to."""
+    return run([engine(), "exec", name, "sh", "-c", command], check=False).stdout
+
+
+def left_alone(name: str) -> bool:
+    """End our own connection; whether nobody is connected to the host then."""
+    _drop_connection(name)
+    until = time.monotonic() + 20
+    while inside(name, "ss -Htn state established '( sport = :22 )'").strip():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.5)
+    return True
 
 
 def inventory(folder: Path) -> Path:

@@ -24,13 +24,14 @@ NEAR_S = 0.3
 class Looker:
     """One of our programs running on a host, and the lines that it wrote."""
 
-    def __init__(self, host: str, name: str, program: str, *words: str, ahead_s: float = 0.0) -> None:
+    def __init__(self, host: str, name: str, program: str, *words: str, ahead_s: float = 0.0, network: str = "") -> None:
         self.host = host
         # What to add to that host's clock to have ours.
         self.ahead_s = ahead_s
         self.unit = "relief-{0}.service".format(name)
         self.path = "/var/tmp/relief/{0}.jsonl".format(name)
-        command = "exec /usr/bin/python3 {0}/{1} {2} > {3}".format(ON_HOST, program, " ".join(shlex.quote(word) for word in words), self.path)
+        within = "ip netns exec {0} ".format(network) if network else ""
+        command = "exec {4}/usr/bin/python3 {0}/{1} {2} > {3}".format(ON_HOST, program, " ".join(shlex.quote(word) for word in words), self.path, within)
         ssh(host, "systemctl stop {0} 2>/dev/null; systemctl reset-failed {0} 2>/dev/null; rm -f {1}; "
                   "systemd-run --quiet --collect --unit={0} --property=RuntimeMaxSec=1500 --nice=-5 /bin/sh -c {2}".format(
                       self.unit, self.path, shlex.quote(command)))
@@ -107,6 +108,26 @@ def slow(probes: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if not times:
         return {"median_s": None, "p99_s": None}
     return {"median_s": round(times[len(times) // 2], 3), "p99_s": round(times[min(len(times) - 1, len(times) * 99 // 100)], 3)}
+
+
+USED_NS = "cat /sys/fs/cgroup/cpuacct/cpuacct.usage 2>/dev/null || awk '$1 == \"usage_usec\" {print $2 * 1000}' /sys/fs/cgroup/cpu.stat"
+
+
+def cpu_pct(host: Host, over_s: float) -> float:
+    """How much of its processors a container used in the next seconds, by the kernel's own counting of its group."""
+    count = int(host.sh("nproc").strip())
+    started, before = time.monotonic(), int(host.sh(USED_NS).strip())
+    time.sleep(over_s)
+    used = int(host.sh(USED_NS).strip()) - before
+    return round(100.0 * used / 1e9 / (time.monotonic() - started) / count, 1)
+
+
+ZONES = r"""for pid in $(pgrep -f '^nginx: worker process$'); do awk '$2 == "rw-s" {print $1}' /proc/$pid/maps | wc -l; done"""
+
+
+def shared_zones(host: Host) -> list[int]:
+    """What nginx has loaded, as far as the kernel shows it: the number of shared zones in the memory of each worker."""
+    return sorted(map(int, host.sh(ZONES).split()))
 
 
 def listing(host: Host) -> dict[str, Any]:

@@ -17,7 +17,9 @@ from typing import Any, Callable
 
 import _cases_ends
 import _cases_jobs
+import _cases_limits
 import _cases_machine
+import _cases_schedule
 import _cases_web
 import _hosts
 import _machine_host
@@ -43,6 +45,14 @@ CASES: dict[str, tuple[str, Callable[[Scene], None]]] = {
     "rq_supervisor": ("relief-3", _cases_jobs.rq_supervisor),
     "rq_template": ("relief-1", _cases_jobs.rq_template),
     "rq_pool": ("relief-2", _cases_jobs.rq_pool),
+    "cron_overlap": ("relief-1", _cases_schedule.cron_overlap),
+    "cron_reboot": ("relief-2", _cases_schedule.cron_reboot),
+    "timer_busy": ("relief-3", _cases_schedule.timer_busy),
+    "timer_reboot": ("relief-2", _cases_schedule.timer_reboot),
+    "timer_unconfirmed_reboot": ("relief-2", _cases_schedule.timer_unconfirmed_reboot),
+    "client_limited": ("relief-1", _cases_limits.client_limited),
+    "limit_lifetime": ("relief-3", _cases_limits.limit_lifetime),
+    "limit_reboot": ("relief-3", _cases_limits.limit_reboot),
     "reboot_before_confirm": ("relief-1", _cases_ends.reboot_before_confirm),
     "operator_gone": ("relief-2", _cases_ends.operator_gone),
     "probe_says_no": ("relief-3", _cases_ends.probe_says_no),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,14 @@ class Scene:
 
     def begin(self, quiet_s: float = 5.0) -> None:
         """Everything is caused: what the files are now is what a rollback has to bring back."""
-        self.files = _measure.listing(self.on)
+        self.note()
         time.sleep(quiet_s)
-        # The machine is shared: how busy it was belongs to every figure of time.
-        self.figures["load_average"] = float(Path("/proc/loadavg").read_text(encoding="ascii").split()[0])
         self.figures["workers_before"] = max(look["workers"] for look in self.looks()[-20:])
+
+    def note(self) -> None:
+        """The files as they are; and, since the machine is shared, how busy it was: that belongs to every figure of time."""
+        self.files = _measure.listing(self.on)
+        self.figures["load_average"] = float(Path("/proc/loadavg").read_text(encoding="ascii").split()[0])
 
     def looks(self) -> list[dict[str, Any]]:
         return self.watcher.rows() if self.watcher else []
@@ -82,6 +86,29 @@ class Scene:
         self.figures.setdefault("playbook_s", {})[playbook] = round((play.ended or 0) - play.started, 1)
         self.claim(status == expected, "{0} ended with status {1}, not {2}: {3}".format(playbook, status, expected, play.printed.strip()[-300:]))
         return play
+
+    def diagnose(self, **variables: Any) -> dict[str, Any]:
+        """The host's row of the diagnosis; the document itself stays at `earlier`."""
+        self.play("diagnose", **variables)
+        return json.loads(self.latest().read_text(encoding="utf-8"))["hosts"][self.host]
+
+    def latest(self) -> Path:
+        return self.folder / "reports" / "latest" / "diagnosis.json"
+
+    def advised(self, row: dict[str, Any], rule: str, mitigation: str) -> dict[str, str]:
+        """The variables with which a verdict names a playbook, without the prefix; {} where it does not."""
+        verdict = next((verdict for verdict in row["verdicts"] if verdict["rule"] == rule), {"mitigations": []})
+        found = next((item["variables"] for item in verdict["mitigations"] if item["id"] == mitigation), None)
+        self.figures["first_verdict"] = row["verdicts"][0]["rule"] if row["verdicts"] else None
+        self.claim(found is not None, "no verdict {0} names {1}: {2}".format(rule, mitigation, [one["rule"] for one in row["verdicts"]]))
+        return {name.partition("_")[2]: value for name, value in (found or {}).items()}
+
+    def cleared(self) -> None:
+        """A second look, held against the first, finds nothing: below the leave of every threshold that was met."""
+        row = self.diagnose(earlier=str(self.latest()))
+        self.figures["second_look"] = row["state"]
+        said = [verdict["summary"] for verdict in row["verdicts"]] or row["reason"]
+        self.claim(row["state"] == "healthy", "the second look says {0}: {1}".format(row["state"], said))
 
     def lower(self, **variables: Any) -> Play:
         return self.play("lower_workers", service=self.service, **variables)
