@@ -12,6 +12,7 @@ from typing import Any
 
 from _common import ROOT, run
 from _faults import KINDS, percentile
+from _merged import merged
 
 NAMES = ("matrix", "load", "cases", "paths", "checks", "races", "plays", "machine")
 CACHE = ROOT / ".cache" / "faults"
@@ -154,7 +155,9 @@ def text(found: dict[str, Any]) -> str:
         "| fewest faults in a cell | {0} |".format(found["lowest_cell"]),
         "| inert unit files left by a run that ended while it armed or disarmed, gone with the next call | {0} |".format(found["cleared_by_the_next_call"]),
         "| undo after its deadline: p50, p99, most (of {count}) | {p50_s} s, {p99_s} s, {max_s} s |".format(**late),
-        "| the same with the load of an incident (of {count}) | {p50_s} s, {p99_s} s, {max_s} s |".format(**loaded), "",
+        "| the same with the load of an incident (of {count}) | {p50_s} s, {p99_s} s, {max_s} s |".format(**loaded),
+        *["| the same of {0} (of {count}) | {p50_s} s, {p99_s} s, {max_s} s |".format(name, **row)
+          for name, row in found.get("undo_after_deadline_of", {}).items()], "",
         "| part | passed | failed |", "| --- | ---: | ---: |",
         *["| {0} | {1} | {2} |".format(name, part["passed"], part["failed"]) for name, part in found["parts"].items()], "",
         "A row of `races` is ten races of two to eight operators. A part with fewer rows than its list was ended early: 20 rows are all races, 30 all `plays`,",
@@ -183,6 +186,8 @@ def write(asked: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     """The figures as JSON, and beside it as a table."""
     path = Path(asked.json) if asked.json else RESULTS
     found = figures(asked, rows)
+    if asked.add and path.exists():
+        found = merged(json.loads(path.read_text(encoding="utf-8")), found)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     path.with_suffix(".md").write_text(text(found), encoding="utf-8")

@@ -50,6 +50,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--prefix", default="", help="begin the hosts' names with this, so that two runs do not share them")
     parser.add_argument("--own-share", action="store_true", help="on a machine with other busy containers: as much CPU for each host as for one process")
     parser.add_argument("--report", action="store_true", help="make no fault: write docs/results from the last run of each part")
+    parser.add_argument("--add", action="store_true", help="with --report: put what was made here among the figures that are there, of mitigations and cases "
+                        "that it has and those have not")
     parser.add_argument("--keep", action="store_true", help="leave the hosts running")
     return parser.parse_args()
 
