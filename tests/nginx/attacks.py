@@ -171,7 +171,7 @@ def forged_lines(rng: random.Random) -> Case:
 
 
 def delivery(rng: random.Random) -> Case:
-    texts = ["172.64.1.1", "104.16.5.0/24", "2606:4700::/48", "35.191.3.4", "151.101.64.1", "172.64.0.0/16", "104.0.0.0/8"]
+    texts = ["172.64.1.1", "104.16.5.0/24", "2606:4700::/48", "35.191.3.4", "2600:2d00:1:b029::7", "151.101.64.1", "172.64.0.0/16", "104.0.0.0/8"]
     return _case(rng, "delivery network", clients=[rng.choice(texts)])
 
 

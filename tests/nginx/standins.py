@@ -108,7 +108,7 @@ def rendered(text: str) -> str:
 #: What only modules know that are not packaged here, or only other versions of nginx.
 OF_MODULES = re.compile(
     r"(.*_by_lua.*|lua_.*|js_.*|brotli.*|more_.*|http2|early_hints|spdy.*|pagespeed.*|passenger.*|upload_progress|track_uploads|report_uploads|rtmp.*|vod.*"
-    r"|auth_.*|override_charset)")
+    r"|auth_.*|ssl|stub_status|gzip_static)")
 OF_VERSIONS = ("spdy", "resolve")
 
 
@@ -257,7 +257,7 @@ COMPLAINTS: List[Tuple[str, Callable[["re.Match[str]"], bool]]] = [
     (r'no "ssl_certificate" is defined', lambda found: lend("ssl_certificate /var/tmp/cert.pem; ssl_certificate_key /var/tmp/key.pem;")),
     (r'no "events" section', lambda found: write(ETC / "nginx.conf", "events { }\n" + read(ETC / "nginx.conf")) is None),
     (r'unknown directive "([^"]+)" in (\S+):(\d+)',
-     lambda found: bool(OF_MODULES.match(found.group(1))) and leave_out(Path(found.group(2)), int(found.group(3)), found.group(1))),
+     lambda found: bool(OF_MODULES.fullmatch(found.group(1))) and leave_out(Path(found.group(2)), int(found.group(3)), found.group(1))),
     (r'invalid parameter "([^"]+)" in (\S+):(\d+)',
      lambda found: found.group(1) in OF_VERSIONS and leave_out_word(Path(found.group(2)), int(found.group(3)), found.group(1))),
     (r"bind\(\) to \[?([0-9a-fA-F.:]+)\]?:\d+ failed \(99", lambda found: sh("ip address add %s dev lo" % found.group(1)).returncode == 0),

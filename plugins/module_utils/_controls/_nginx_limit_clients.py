@@ -4,7 +4,7 @@
 
 """Whom a limit may mean, and whom it never does.
 
-Private to oncall.pressure: no stable interface. Source: the lists of Cloudflare, Fastly and Google that those publish.
+Private to oncall.pressure: no stable interface.
 
 nginx looks for the smallest network that holds a client's address, an IPv4 address behind ``::ffff:`` as the IPv4 one: so an address that is kept stays
 so within a network that is limited.
@@ -33,7 +33,8 @@ SPECIAL: t.Final = tuple(ipaddress.ip_network(text) for text in (
     "::/8", "64:ff9b::/96", "64:ff9b:1::/48", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
 ))
 
-#: Balancers and delivery networks that many sites stand behind: an address of theirs is everybody.
+#: Balancers and delivery networks that many sites stand behind: an address of theirs is everybody. Cloudflare (cloudflare.com/ips-v4 and ips-v6),
+#: Fastly (api.fastly.com/public-ip-list) and Google's balancers (cloud.google.com/load-balancing/docs/firewall-rules), as they were published in autumn 2026.
 DELIVERY: t.Final = tuple(ipaddress.ip_network(text) for text in (
     "103.21.244.0/22", "103.22.200.0/22", "103.31.4.0/22", "104.16.0.0/13", "104.24.0.0/14", "108.162.192.0/18", "131.0.72.0/22", "141.101.64.0/18",
     "162.158.0.0/15", "172.64.0.0/13", "173.245.48.0/20", "188.114.96.0/20", "190.93.240.0/20", "197.234.240.0/22", "198.41.128.0/17",
@@ -41,7 +42,7 @@ DELIVERY: t.Final = tuple(ipaddress.ip_network(text) for text in (
     "23.235.32.0/20", "43.249.72.0/22", "103.244.50.0/24", "103.245.222.0/23", "103.245.224.0/24", "104.156.80.0/20", "140.248.64.0/18", "140.248.128.0/17",
     "146.75.0.0/17", "151.101.0.0/16", "157.52.64.0/18", "167.82.0.0/17", "167.82.128.0/20", "167.82.160.0/20", "167.82.224.0/20", "172.111.64.0/18",
     "185.31.16.0/22", "199.27.72.0/21", "199.232.0.0/16", "2a04:4e40::/32", "2a04:4e42::/32",
-    "35.191.0.0/16", "130.211.0.0/22",
+    "35.191.0.0/16", "130.211.0.0/22", "2600:2d00:1:1::/64", "2600:2d00:1:b029::/64",
 ))
 
 #: 6to4 and NAT64 hold an IPv4 address: (prefix, bits to the right of it).
