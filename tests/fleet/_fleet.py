@@ -57,7 +57,8 @@ class Host:
         return text.replace("{workers}", str(self.workers))
 
     def begin(self) -> None:
-        self._agent = subprocess.Popen([engine_name(), "exec", "-i", self.name, "python3", ON_HOST + "/agent.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        words = [engine_name(), "exec", "-i", self.name, "python3", ON_HOST + "/agent.py"]
+        self._agent = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def end(self) -> None:
         if self._agent is not None and self._agent.stdin is not None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
@@ -27,8 +28,9 @@ def environment(**more: str) -> dict[str, str]:
     """Of an operator in a checkout: its configuration and nothing else of Ansible."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHONPATH", "MAKE"))}
     path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])
-    return dict(kept, PATH=path, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"), ANSIBLE_COLLECTIONS_PATH=str(ROOT / ".venv" / "collections"),
-                LC_ALL="C.UTF-8", PYTHONUNBUFFERED="1", **more)
+    kept.update({"PATH": path, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".venv" / "collections"),
+                 "LC_ALL": "C.UTF-8", "PYTHONUNBUFFERED": "1"})
+    return dict(kept, **more)
 
 
 class Play:
@@ -47,6 +49,8 @@ class Play:
         with open(self.path, "wb") as stream:
             self.child = subprocess.Popen(argv, cwd=str(folder), env=environment(**more), stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT,
                                           start_new_session=True)
+        # a suite that is ended leaves no run behind that goes on changing hosts
+        atexit.register(self.end)
 
     @property
     def raw(self) -> bytes:
@@ -78,6 +82,10 @@ class Play:
             os.killpg(self.child.pid, number)
         except ProcessLookupError:
             return
+
+    def end(self) -> None:
+        if self.child.poll() is None:
+            self.signal(signal.SIGKILL)
 
     def until(self, truth: Callable[[], bool], timeout_s: float = 180) -> bool:
         """Wait for something while it runs; false where it ended, or the time did, first."""

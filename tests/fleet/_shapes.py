@@ -19,9 +19,13 @@ from _fleet import DATA, Host
 from _play import Play
 
 ROLE = "oncall.pressure.remediate"
+# Where the run before keeps its documents, as its play registered it.
+RUN_FOLDER = "{{ __diagnose_run.path }}"
+CHOSEN = "oncall_pressure_{{ (inventory_hostname in __remediate_planned.act) | ternary('act', 'leave') }}"
 KINDS = ("fails", "unreachable", "rescued")
-# Long enough for a change to be confirmed on a busy machine, short enough to be waited for.
-WITHIN_S = 40
+# Long enough for a change to be confirmed on a busy machine; and short enough to be waited for, where the host is lost and must undo it by itself.
+WITHIN_S = 120
+LOST_WITHIN_S = 40
 VARIABLES: dict[str, Any] = {"pressure_mode": "apply", "pressure_window": 0.3, "pressure_settle": 1, "pressure_patience": 12, "pressure_stable_for": 2,
                              "pressure_confirm_within": WITHIN_S}
 # Nothing listens there: what asks it whether a service is well is told no.
@@ -47,7 +51,9 @@ def playbook(shape: dict[str, Any], folder: Path, rescued: bool) -> str:
         return shape["playbook"]
     role = "oncall.pressure.lower_workers" if BARE else ROLE
     shape = json.loads(json.dumps(shape).replace('"ROLE"', json.dumps(role)))
-    play: dict[str, Any] = {"name": "Act", "hosts": "oncall_pressure_act", "gather_facts": False, "become": True}
+    play: dict[str, Any] = {"name": "Act", "hosts": "oncall_pressure_act", "order": "sorted", "gather_facts": False, "become": True}
+    if not BARE:
+        play["vars"] = {"remediate_report_dir": RUN_FOLDER}
     play.update(shape.get("play", {"serial": 1}))
     act = [{"name": "Act", "ansible.builtin.include_role": {"name": role}}]
     for part in ("pre_tasks", "tasks", "post_tasks", "handlers"):
@@ -77,35 +83,40 @@ def before() -> list[dict[str, Any]]:
                  "tasks": [{"name": "Choose", "ansible.builtin.group_by": {"key": "oncall_pressure_act"}}]}]
     return [{"import_playbook": "oncall.pressure.diagnose"},
             {"name": "Plan", "hosts": "all", "gather_facts": False, "become": True,
-             "tasks": [{"name": "Plan", "ansible.builtin.import_role": {"name": ROLE, "tasks_from": "plan"}}]}]
+             "vars": {"remediate_report_dir": RUN_FOLDER},
+             "tasks": [{"name": "Plan", "ansible.builtin.import_role": {"name": ROLE, "tasks_from": "plan"}},
+                       {"name": "Choose", "ansible.builtin.group_by": {"key": CHOSEN}}]}]
 
 
 class Hurt(threading.Thread):
-    """Takes a host away when its journal says that the change was made."""
+    """Takes away the first host whose journal says that the change was made, whichever it is."""
 
-    def __init__(self, host: Host, how: str) -> None:
+    def __init__(self, hosts: list[Host], how: str) -> None:
         super().__init__(daemon=True)
-        self.host = host
+        self.hosts = hosts
         self.how = how
-        self.done = ""
+        self.taken: Host | None = None
+        self.over = threading.Event()
 
     def run(self) -> None:
-        seen = self.host.ask("wait", state="applied", timeout_s=240)
-        if not seen["seen"]:
-            return
-        if self.how == "paused":
-            self.host.pause()
-        else:
-            self.host.ask("cut")
-        self.done = self.how
+        while not self.over.is_set():
+            for host in self.hosts:
+                if self.taken is None and host.ask("wait", state="applied", timeout_s=0)["seen"]:
+                    self.taken = host
+                    if self.how == "paused":
+                        host.pause()
+                    else:
+                        host.ask("cut")
+                    return
+            self.over.wait(0.1)
 
     def heal(self) -> None:
-        if self.done == "paused":
-            self.host.unpause()
-        self.join(10)
-        if self.is_alive():
-            raise LabError("{0} could not be asked any more".format(self.host.name))
-        self.host.ask("mend")
+        self.over.set()
+        if self.taken is not None and self.how == "paused":
+            self.taken.unpause()
+        self.join(60)
+        if self.taken is not None:
+            self.taken.ask("mend")
 
 
 def untouched(hosts: list[Host]) -> list[str]:
@@ -134,43 +145,40 @@ def acted(host: Host) -> bool:
 
 
 def attempt(shape: dict[str, Any], kind: str, hosts: list[Host], folder: Path) -> dict[str, Any]:
-    """One shape, one failure of the first host."""
+    """One shape, one failure of whichever host comes first. Were another to begin, it would fail as well: that it was begun is what is looked for."""
     _fleet.ready(hosts)
-    canary = next(host for host in hosts if host.sick)
-    others = [host for host in hosts if host is not canary]
-    extra: dict[str, dict[str, Any]] = {}
+    sick = [host for host in hosts if host.sick]
     variables = dict(VARIABLES)
-    if kind in ("fails", "rescued"):
-        extra[canary.name] = {"pressure_probe_url": DEAD_URL}
+    if kind == "unreachable":
+        variables["pressure_confirm_within"] = LOST_WITHIN_S
     if BARE:
         variables["pressure_service"] = DATA["service"]
     own = folder / "{0}-{1}".format(shape["name"], kind)
     shutil.rmtree(own, ignore_errors=True)
     own.mkdir(parents=True)
-    inventory = _fleet.inventory(own, hosts, extra)
-    hurt = Hurt(canary, shape.get("unreachable", "cut")) if kind == "unreachable" else None
-    play = Play(own, playbook(shape, own, kind == "rescued"), str(inventory), variables=variables)
+    extra = {host.name: {"pressure_probe_url": DEAD_URL} for host in sick} if kind != "unreachable" else {}
+    hurt = Hurt(sick, shape.get("unreachable", "cut")) if kind == "unreachable" else None
+    play = Play(own, playbook(shape, own, kind == "rescued"), str(_fleet.inventory(own, hosts, extra)), variables=variables)
     if hurt is not None:
         hurt.start()
-    wrong: list[str] = []
     try:
         play.wait()
     finally:
         if hurt is not None:
             hurt.heal()
-    if hurt is not None and not hurt.done:
-        wrong.append("the host could not be taken away: nothing was applied on it")
-    if not acted(canary):
-        wrong.append("nothing was done on the canary, so nothing was tried: " + play.said[-600:])
-    if play.status == 0:
-        wrong.append("exit status 0")
-    wrong += untouched(others)
-    wrong += wholly_old(canary, kind)
-    if not BARE:
-        wrong += told(play, canary, kind)
-    changed = sum(1 for line in wrong if " was changed: " in line)
+    begun = [host for host in sick if acted(host)]
+    canary = hurt.taken if hurt is not None else (begun or [None])[0]
+    wrong = ["exit status 0"] if play.status == 0 else []
+    if canary is None:
+        wrong.append("nothing was done anywhere, so nothing was tried: " + play.said[-600:])
+    changed = untouched([host for host in hosts if host is not canary])
+    wrong += changed
+    if canary is not None:
+        wrong += wholly_old(canary, kind)
+        wrong += told(play, canary, kind) if not BARE else []
     return {"name": "{0}: {1}".format(shape["name"], kind), "shape": shape["name"], "kind": kind, "wrong": wrong, "status": play.status,
-            "others_changed": changed, "hosts": len(hosts), "seconds": round(play.seconds, 1), "said": "exit status {0}".format(play.status)}
+            "others_changed": len(changed), "hosts": len(hosts), "seconds": round(play.seconds, 1),
+            "said": "exit status {0}, {1} other hosts changed".format(play.status, len(changed))}
 
 
 def told(play: Play, canary: Host, kind: str) -> list[str]:

@@ -31,6 +31,8 @@ def journals() -> List[Dict[str, Any]]:
         states: List[str] = []
         torn = 0
         why = None
+        owner = None
+        times: List[float] = []
         with open(path, "rb") as stream:
             for raw in stream.read().split(b"\n"):
                 try:
@@ -41,8 +43,12 @@ def journals() -> List[Dict[str, Any]]:
                 if row is not None:
                     states.append(row["state"])
                     why = row.get("why")
+                    owner = owner or row.get("owner")
+                    if row["state"] not in ("intent", "saved", "armed"):
+                        times.append(row["boot_s"])
         plain = [name for name in states if name not in ("applying", "undone_one")]
-        found.append({"entry": "/".join(path.split("/")[-3:-1]), "states": plain, "last": plain[-1] if plain else None, "torn": torn, "why": why})
+        found.append({"entry": "/".join(path.split("/")[-3:-1]), "states": plain, "last": plain[-1] if plain else None, "torn": torn, "why": why,
+                      "owner": owner, "acts_s": [min(times), max(times)] if times else None})
     return found
 
 
