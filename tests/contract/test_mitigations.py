@@ -27,6 +27,7 @@ SHAPE = {
 # Playbooks that are no mitigation, with what they are.
 OTHER_PLAYBOOKS = {
     "diagnose": "reads", "status": "reads", "confirm": "ends a change", "rollback": "ends a change", "stabilize": "several mitigations in order",
+    "remediate": "mitigations by a plan",
 }
 OTHER_SCENARIOS = {"default": "the diagnosis"}
 
@@ -79,3 +80,22 @@ def test_what_rules_fill_in_is_known_to_the_role() -> None:
                 for variable, value in item.get("with", {}).items():
                     # nothing takes away what would be filled in by itself
                     assert value == "" or variable + " " in defaults, (rule["id"], variable)
+
+
+def test_what_rules_fill_in_reaches_the_role_when_a_plan_is_carried_out() -> None:
+    """roles/remediate hands each variable to the role by name: one that is missing there would act on something else."""
+    step = (ROOT / "roles" / "remediate" / "tasks" / "step.yml").read_text(encoding="utf-8")
+    for rule in RULES:
+        for item in rule.get("mitigations", []):
+            name, given = (item, {}) if isinstance(item, str) else (item["id"], item.get("with", {}))
+            for variable in {"pressure_service", *given} - {variable for variable, value in given.items() if value == ""}:
+                assert "%s_%s: " % (name, variable.replace("pressure_", "")) in step, (rule["id"], name, variable)
+                assert "variables.%s " % variable in step, (rule["id"], variable)
+
+
+@pytest.mark.parametrize("name", sorted(DECLARED))
+def test_a_plan_decides_over_keeping_what_the_role_did(name: str) -> None:
+    step = (ROOT / "roles" / "remediate" / "tasks" / "step.yml").read_text(encoding="utf-8")
+    assert "%s_confirm: false" % name in step
+    tasks = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "roles" / name / "tasks").glob("*.yml")))
+    assert "__%s_change" % name in tasks and "    - %s_confirm | bool\n" % name in tasks
