@@ -77,7 +77,7 @@ def _limited_until(scene: Scene, crowd: Looker, start: float) -> float:
 def client_limited(scene: Scene) -> None:
     """Diagnosed, tried, enforced with what the dry run says, measured, rolled back."""
     _site(scene)
-    crowd = _crowd(scene, 0.045, 420)
+    crowd = _crowd(scene, 0.045, 600)
     scene.note()
     zones = _measure.shared_zones(scene.on)
     began = time.monotonic()
@@ -86,7 +86,6 @@ def client_limited(scene: Scene) -> None:
     rule = "nginx.abusive_client"
     advised = scene.advised(scene.diagnose(), rule, "limit_requests")
     scene.claim(advised == {"path": "/search", "client": CULPRIT}, "it is to be {0}".format(advised))
-    started = time.monotonic()
     tried = scene.play("limit_requests", watch=10, **advised)
     scene.says(tried, "would have been refused")
     found = re.search(re.escape(CULPRIT) + r": (\d+)", tried.printed)
@@ -99,7 +98,8 @@ def client_limited(scene: Scene) -> None:
     scene.figures["enforced"] = enforcing
     scene.claim(enforcing.get("client") == CULPRIT and enforcing.get("path") == "/search", "the command that enforces is not said: {0}".format(enforcing))
     play = scene.start("limit_requests", watch=10, settle=1, **enforcing)
-    _measure.until(lambda: play.child.poll() is not None or _answers(crowd.rows(), "culprit", started).get("429", 0) > 0, 90, "somebody is refused")
+    refusing = "tail -n 60 {0} | grep -c '\"status\": 429' || true".format(crowd.path)
+    _measure.until(lambda: play.child.poll() is not None or scene.on.sh(refusing).strip() != "0", 240, "somebody is refused")
     since = min([row["t"] for row in crowd.rows() if row["status"] == 429], default=time.monotonic())
     status = play.wait()
     scene.figures["playbook_s"]["limit_requests, enforced"] = round((play.ended or 0) - play.started, 1)
@@ -151,7 +151,7 @@ def _ends(scene: Scene, crowd: Looker, zones: list[int], confirmed: float, lifet
     scene.figures.update(lifetime_s=lifetime_s, taken_away_after_s=round(ended - confirmed, 1))
     scene.claim(-3 <= late_s <= 10, "taken away {0:.0f} s after the {1} s that it was confirmed for".format(late_s, lifetime_s))
     time.sleep(8)
-    scene.claim(not _hosts.inside(scene.host, "ss -Htn state established '( sport = :22 )'").strip(), "somebody connected meanwhile")
+    scene.claim(not _hosts.connected(scene.host), "somebody connected meanwhile")
     scene.claim(_measure.shared_zones(scene.on) == zones, "nginx has not the zones from before")
     after = _answers(crowd.rows(), "culprit", ended + 4)
     scene.figures["culprit_after_the_end"] = after
@@ -163,7 +163,7 @@ def _ends(scene: Scene, crowd: Looker, zones: list[int], confirmed: float, lifet
 def limit_lifetime(scene: Scene) -> None:
     """A confirmed limit is taken away by the host at the end of its lifetime."""
     _site(scene)
-    crowd = _crowd(scene, 0.001, 200)
+    crowd = _crowd(scene, 0.001, 420)
     scene.note()
     zones = _measure.shared_zones(scene.on)
     lifetime_s = 45
@@ -185,7 +185,7 @@ def limit_reboot(scene: Scene) -> None:
     _hosts.reboot(scene.host)
     scene.figures["rebooted_after_s"] = round(time.monotonic() - confirmed, 1)
     _measure.until(lambda: _hosts.inside(scene.host, "systemctl is-active nginx.service").strip() == "active", 60, "nginx runs")
-    crowd = _crowd(scene, 0.001, 200)
+    crowd = _crowd(scene, 0.001, 420)
     began = time.monotonic()
     time.sleep(15)
     scene.figures.update(culprit=_answers(crowd.rows(), "culprit", began + 5, began + 14), others=_answers(crowd.rows(), "others", began + 5, began + 14))

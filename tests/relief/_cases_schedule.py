@@ -74,7 +74,7 @@ def _resumed(scene: Scene, confirmed: float, lifetime_s: int, back: str) -> None
     scene.claim(-3 <= late_s <= 15, "resumed {0:.0f} s after the {1} s that it was confirmed for".format(late_s, lifetime_s))
     took = _measure.until(lambda: len(_starts(scene)) > count, 100, "the job runs again")
     scene.figures["ran_again_after_s"] = round(took, 1)
-    scene.claim(not _hosts.inside(scene.host, "ss -Htn state established '( sport = :22 )'").strip(), "somebody connected meanwhile")
+    scene.claim(not _hosts.connected(scene.host), "somebody connected meanwhile")
 
 
 def _paused_over(scene: Scene, seconds: float, what: str) -> None:

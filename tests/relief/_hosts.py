@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -113,13 +114,20 @@ def inside(name: str, command: str) -> str:
     return run([engine(), "exec", name, "sh", "-c", command], check=False).stdout
 
 
+def connected(name: str) -> list[int]:
+    """The processes of sshd that somebody is connected to."""
+    return sorted({int(pid) for pid in re.findall(r"pid=(\d+)", inside(name, "ss -Htnp state established '( sport = :22 )'"))})
+
+
 def left_alone(name: str) -> bool:
-    """End our own connection; whether nobody is connected to the host then."""
+    """End every connection, those that Ansible keeps open too; whether nobody is connected to the host then."""
     _drop_connection(name)
     until = time.monotonic() + 20
-    while inside(name, "ss -Htn state established '( sport = :22 )'").strip():
+    while connected(name):
         if time.monotonic() > until:
             return False
+        for pid in connected(name):
+            inside(name, "kill {0}".format(pid))
         time.sleep(0.5)
     return True
 

@@ -7,7 +7,8 @@ UNIT   the unit in whose control group it runs (supervisor.service for a supervi
 KIND   workers: count what the main process has started; mains: count the main processes themselves (rq)
 MATCH  words that the main process' command line holds
 
-One JSON line for each look: {"t": monotonic seconds, "kills": by the kernel in the group since it exists or null, "workers", "main", "state": of the main
+One JSON line for each look: {"t": monotonic seconds, "kills": by the kernel in the group since it exists or null, "cpu_s": that the group used
+since it exists or null, "workers", "main", "state": of the main
 process, "caught": its mask of caught signals, "ids": [pids of the workers]}. It runs until it is stopped.
 """
 
@@ -38,6 +39,16 @@ def kills(group):
             name, unused, value = line.partition(" ")
             if name == "oom_kill":
                 return int(value)
+    return None
+
+
+def cpu_s(group):
+    """Seconds of processors, also of processes that ended."""
+    for top in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup"):
+        for line in read("%s%s/cpu.stat" % (top, group)).splitlines():
+            name, unused, value = line.partition(" ")
+            if name == "usage_usec":
+                return int(value) / 1e6
     return None
 
 
@@ -75,7 +86,7 @@ def main():
         if not group or started - asked > 5:
             group, asked = group_of(unit), started
         row = dict(look(group, kind, match) if group else {"workers": 0, "main": None, "state": None, "caught": None, "ids": []}, t=started,
-                   kills=kills(group) if group else None)
+                   kills=kills(group) if group else None, cpu_s=cpu_s(group) if group else None)
         print(json.dumps(row), flush=True)
         time.sleep(max(0.0, 0.1 - (time.monotonic() - started)))
 
