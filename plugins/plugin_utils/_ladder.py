@@ -85,7 +85,7 @@ def _names(variable: str, value: t.Any, declared: Declared) -> tuple[str, ...]:
     if not isinstance(items, (list, tuple)):
         raise ValueError("%s must be a list of mitigations" % variable)
     for item in items:
-        if item not in declared:
+        if not isinstance(item, str) or item not in declared:
             raise ValueError("%s: %s is no mitigation (known: %s)" % (variable, item, ", ".join(sorted(declared))))
     return tuple(str(item) for item in items)
 
@@ -163,18 +163,18 @@ def recurred(item: Suggested, entries: t.Sequence[Row], window_s: float) -> str 
     if item.mitigation.id != RESTART:
         return None
     service = item.variables.get("pressure_service") or item.service
-    ages = [
-        (passed, item.rule in (text(entry, "reason") or "").split())
-        for entry in entries
-        for passed in [num(entry, "age_s")]
+    before = [
+        entry for entry in entries
         if entry.get("mitigation") == RESTART and entry.get("state") == "confirmed" and service is not None and entry.get("service") == service
-        if passed is not None and passed <= window_s
     ]
-    if not ages:
+    # one whose age is not known may have been just now
+    recent = [(passed, entry) for entry in before for passed in [num(entry, "age_s")] if passed is None or passed <= window_s]
+    if not recent:
         return None
-    passed, same = min(ages)
-    what = "the same verdict" if same else "a verdict of it"
-    return "%s came back within %s of a restart: restarts do not help, the lasting fixes do" % (what, age(passed))
+    passed, last = min(recent, key=lambda found: found[0] or 0)
+    what = "the same verdict" if item.rule in (text(last, "reason") or "").split() else "a verdict of it"
+    ago = "after a restart" if passed is None else "within %s of a restart" % age(passed)
+    return "%s came back %s: restarts do not help, the lasting fixes do" % (what, ago)
 
 
 def hold(item: Suggested, ceilings: Ceilings, entries: t.Sequence[Row], window_s: float) -> tuple[str | None, bool]:

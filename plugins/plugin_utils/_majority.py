@@ -75,10 +75,12 @@ def _runs(snapshot: Row) -> set[str]:
 
 def _changed(entries: t.Sequence[Row], snapshot: Row | None, window_s: float) -> set[str]:
     """What the services are called of which something was changed."""
-    ids = {text(entry, "service") for entry in entries if _counts(entry, window_s)}
-    limited = {"nginx"} if any(_counts(entry, window_s) and entry.get("mitigation") == "limit_requests" for entry in entries) else set()
-    names = {text(row, "name") for row in rows(snapshot, "services") if text(row, "id") in ids}
-    return {name for name in ids | names if name} | limited
+    counted = [entry for entry in entries if _counts(entry, window_s)]
+    ids = {text(entry, "service") for entry in counted}
+    limited = any(entry.get("mitigation") == "limit_requests" for entry in counted)
+    touched = [row for row in rows(snapshot, "services") if text(row, "id") in ids or limited and row.get("component") == "nginx"]
+    names = {text(row, "name") for row in touched} | {text(row, "component") for row in touched if limited and row.get("component") == "nginx"}
+    return {name for name in ids | names if name}
 
 
 def _counts(entry: Row, window_s: float) -> bool:

@@ -70,18 +70,25 @@ def moved(given: GivenHost, one: Known) -> str | None:
     if given.boot_id != boot_id:
         return "the host has moved on since the plan: it was started again"
     if given.steps and not any(_justified(step, one) for step in given.steps):
+        unsure = [step for step in given.steps if _undecided(step, one)]
+        if unsure:
+            return "whether the host has moved on since the plan is not known: %s" % _lost(unsure[0], one)
         return "the host has moved on since the plan: %s" % _lost(given.steps[0], one)
     return None
 
 
 def settled(given: GivenHost, one: Known) -> bool:
     """Whether the host was looked at, and nothing that the plan is for is found there any more."""
-    return one.row.get("state") == "healthy" or one.row.get("reached") is True and not any(
-        _justified(step, one) or any(item.get("rule") == step.rule for item in rows(one.row, "unknown")) for step in given.steps)
+    return one.row.get("reached") is True and not any(_justified(step, one) or _undecided(step, one) for step in given.steps)
 
 
 def _justified(step: GivenStep, one: Known) -> bool:
     return any((verdict.get("rule"), verdict.get("service")) == (step.rule, step.service) for verdict in rows(one.row, "verdicts"))
+
+
+def _undecided(step: GivenStep, one: Known) -> bool:
+    """Whether the rule that a step is for was not decided of something, which may be what the step is for."""
+    return any(item.get("rule") == step.rule for item in rows(one.row, "unknown"))
 
 
 def _lost(step: GivenStep, one: Known) -> str:
@@ -90,7 +97,7 @@ def _lost(step: GivenStep, one: Known) -> str:
     for finding in rows(one.row, "findings"):
         if (finding.get("rule"), finding.get("service")) == (step.rule, step.service) and finding.get("explained_by"):
             return "%s is only an effect of %s now" % (of, finding["explained_by"])
-    if any(item.get("rule") == step.rule for item in rows(one.row, "unknown")):
+    if _undecided(step, one):
         return "%s could not be decided this time" % of
     return "%s is not found any more" % of
 
