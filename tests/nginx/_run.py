@@ -14,6 +14,7 @@ import collections
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "lab"))
 
+RESULTS = ROOT / "docs" / "results" / "limits.json"
 OUTCOMES = ("limited", "refused", "put back", "unloadable", "wrong")
 
 
@@ -47,6 +49,17 @@ def command(folder: Path, names: Sequence[str], seed: int, copy: str, program: O
     return words + ["/configs/" + name for name in names]
 
 
+def update(version: str, figures: Dict[str, object], rows: Sequence[Dict[str, str]]) -> None:
+    """The counts of this version, and of what did not come out as a limit each reason."""
+    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], stdout=subprocess.PIPE, check=True, text=True).stdout.strip()
+    unloadable = {row["id"]: re.sub(r"^.*\[emerg\] \S+ ", "", row["detail"]) for row in rows if row["outcome"] == "unloadable"}
+    others = ["%s %s: %s" % (row["id"], row["path"], row["detail"][:200]) for row in rows if row["outcome"] in ("put back", "wrong")]
+    runs = dict(kept.get("nginx", {}))
+    runs[version] = dict(figures, commit=commit, unloadable=unloadable, not_kept=others)
+    RESULTS.write_text(json.dumps(dict(kept, suite="limits", nginx=runs), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run what the command line asks for; returns the exit status."""
     parser = argparse.ArgumentParser(prog="tests/nginx/run", description=(__doc__ or "").partition("\n\n")[0])
@@ -54,6 +67,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--only", action="append", help="just this configuration; may be said several times")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31), help="draw the same paths again")
     parser.add_argument("--program", type=Path, metavar="FILE", help="an nginx of another version, linked statically, instead of the distribution's")
+    parser.add_argument("--update", action="store_true", help="put the counts into docs/results/limits.json, beside those of other versions of nginx")
     parser.add_argument("--json", type=Path, help="write counts and rows there")
     parsed = parser.parse_args(arguments)
     place = parsed.dir.resolve()
@@ -82,9 +96,13 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     lost = sorted(set(names) - {row["id"] for row in rows})
     if lost:
         print("no answer for: %s" % ", ".join(lost))
+    figures = {"seed": parsed.seed, "configurations": len(names), "load": len(tried), "paths": sum(1 for row in rows if row["path"]),
+               "outcomes": {key: counts[key] for key in OUTCOMES},
+               "lines_by_hand_checked": sum(1 for row in rows if "lines by hand are valid" in row["detail"])}
+    if parsed.update:
+        update(version, figures, rows)
     if parsed.json:
-        outcomes = {key: counts[key] for key in OUTCOMES}
-        document = {"nginx": version, "seed": parsed.seed, "configurations": len(names), "load": len(tried), "outcomes": outcomes, "rows": rows}
+        document = dict(figures, nginx=version, rows=rows)
         parsed.json.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return 1 if counts["wrong"] or lost or running.returncode else 0
 
