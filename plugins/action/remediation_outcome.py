@@ -66,6 +66,8 @@ class ActionModule(ActionBase):
             state, why = _outcome.failed(results[0] if results else {})
             step.update(state=state, why=why)
             undo = _outcome.together(outcome, number)[1 if step["entry"] else 0:] if state in ("refused", "undone") else []
+        if step["state"] in ("undone", "failed", "lost"):
+            _outcome.forget_effect(outcome, number)
         if step["state"] in ("confirmed", "undone"):
             _outcome.settle_carried(outcome, number, step["state"])
         _ledger.write(folder, outcome)

@@ -136,6 +136,12 @@ def settle_carried(outcome: Outcome, number: int, state: str) -> None:
         step["state"] = state
 
 
+def forget_effect(outcome: Outcome, number: int) -> None:
+    """What was seen while a step was in effect says nothing once it is put back: only a look after that would."""
+    step = outcome["steps"][number]
+    note_effects(outcome, {(step["rule"], step["service"]): "unknown"})
+
+
 def failed(result: t.Mapping[str, t.Any]) -> tuple[str, str]:
     """The state of a step whose task failed, and why: ``refused`` touched nothing, ``undone`` was put back, all else is ``failed``."""
     why = clean(str(result.get("msg") or "no reason was given"), 1000)

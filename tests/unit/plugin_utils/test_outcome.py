@@ -144,6 +144,16 @@ def test_a_host_ends_as_its_steps_did(states: List[str], effects: List[Optional[
     assert _outcome_text.ended(outcome).startswith("web-1  ")
 
 
+def test_what_was_clear_while_a_step_was_in_effect_is_not_clear_once_it_is_put_back() -> None:
+    # the rule was clear, then the probe said no, and the host undid the change
+    outcome = begun(("lower_workers", MEMORY), ("recycle_workers", MEMORY), states=["undone"], effects=["clear"])
+    _outcome.forget_effect(outcome, 0)
+    assert _outcome.taking(outcome, 1, False).take, "the next rung follows"
+    outcome["steps"][1]["state"] = "refused"
+    _outcome.finish(outcome, 2000.0)
+    assert outcome["state"] == "unchanged"
+
+
 def test_one_of_two_reasons_cleared_is_no_success() -> None:
     outcome = begun(("lower_workers", MEMORY), ("limit_requests", TRAFFIC), states=["confirmed", "undone"], effects=["clear", "held"])
     _outcome.finish(outcome, 2000.0)
