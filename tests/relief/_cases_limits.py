@@ -178,6 +178,8 @@ def limit_lifetime(scene: Scene) -> None:
 def limit_reboot(scene: Scene) -> None:
     """A confirmed limit is in force again after a power failure, and ends with its lifetime all the same."""
     _site(scene)
+    # for a moment: what the crowd itself leaves on the host is there before and after
+    _crowd(scene, 0.001, 1)
     scene.note()
     zones = _measure.shared_zones(scene.on)
     lifetime_s = 120
