@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import time
 from pathlib import Path
 from typing import Any, Callable
 
+import _endings
 import _fleet
+import _guards
+import _hostile
+import _hostile_live
+import _killed
 import _report
 import _shapes
+import _ways
 from _common import LabError, alone, say
 from _fleet import Host
 
@@ -32,10 +39,16 @@ def _bare(hosts: list[Host], randomly: random.Random, fast: bool, folder: Path) 
 
 # Each gives rows with `name` and `wrong`, a list that is empty where all is well; the second says whether it needs the fleet.
 PARTS: dict[str, tuple[Callable[[list[Host], random.Random, bool, Path], list[dict[str, Any]]], bool]] = {
+    "ways": (_ways.part, False),
+    "endings": (_endings.part, True),
+    "hostile": (_hostile.part, False),
+    "hostile_live": (_hostile_live.part, True),
+    "guards": (_guards.part, True),
     "shapes": (_shapes.part, True),
+    "killed": (_killed.part, True),
     "bare": (_bare, True),
 }
-FAST = ("shapes",)
+FAST = ("ways", "endings", "hostile", "guards", "shapes", "killed")
 
 
 def parse() -> argparse.Namespace:
@@ -83,9 +96,12 @@ def main() -> int:
         _report.write(asked.json, list(PARTS))
         return 0
     asked.seed = random.SystemRandom().randrange(10 ** 6) if asked.seed is None else asked.seed
-    _shapes.NAMES = asked.names.split(",") if asked.names else None
+    for module in (_shapes, _endings, _guards, _killed, _ways):
+        module.NAMES = asked.names.split(",") if asked.names else None
     _shapes.ONLY_KINDS = asked.kinds.split(",") if asked.kinds else None
     folder = _report.CACHE / "runs"
+    # an order to end takes along the runs that are under way
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     hosts: list[Host] = []
     with alone("fleet"):
         try:

@@ -27,7 +27,7 @@ KINDS = ("fails", "unreachable", "rescued")
 WITHIN_S = 120
 LOST_WITHIN_S = 40
 VARIABLES: dict[str, Any] = {"pressure_mode": "apply", "pressure_window": 0.3, "pressure_settle": 1, "pressure_patience": 12, "pressure_stable_for": 2,
-                             "pressure_confirm_within": WITHIN_S}
+                             "pressure_confirm_within": WITHIN_S, "pressure_timeout": 60}
 # Nothing listens there: what asks it whether a service is well is told no.
 DEAD_URL = "http://127.0.0.1:9/"
 # Set by the command line.

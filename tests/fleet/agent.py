@@ -22,6 +22,7 @@ import state
 
 HOME = "/var/lib/oncall-pressure"
 KEPT: Dict[str, Any] = {}
+PLANTED: List["subprocess.Popen[bytes]"] = []
 
 
 def journals() -> List[Dict[str, Any]]:
@@ -147,6 +148,10 @@ def reset(request: Dict[str, Any]) -> Dict[str, Any]:
         if os.path.lexists(path):
             os.unlink(path)
     changed = bool(left)
+    while PLANTED:
+        PLANTED.pop().kill()
+    if os.path.exists("/etc/cron.d/fleet-hostile"):
+        os.unlink("/etc/cron.d/fleet-hostile")
     for path in (HOME, "/etc/oncall-pressure"):
         changed = changed or os.path.exists(path)
         shutil.rmtree(path, ignore_errors=True)
@@ -175,10 +180,53 @@ def reset(request: Dict[str, Any]) -> Dict[str, Any]:
     return {"workers": workers(request)["workers"], "was_changed": changed}
 
 
+def plant(request: Dict[str, Any]) -> Dict[str, Any]:
+    """Hostile texts in processes, in a crontab (cron itself does not run) and in journals of changes that never were."""
+    os.makedirs(request["folder"], exist_ok=True)
+    wait = request["folder"] + ".fifo"
+    if not os.path.exists(wait):
+        os.mkfifo(wait)
+    started = 0
+    for text in request["texts"]:
+        raw = text.encode("utf-8", "surrogatepass")
+        if b"\0" not in raw:
+            # a shell that waits for a writer who never comes
+            PLANTED.append(subprocess.Popen([raw or b"-", b"-c", b"read x < " + wait.encode(), raw], executable="/bin/sh"))
+            started += 1
+    with open("/etc/cron.d/fleet-hostile", "wb") as stream:
+        stream.write(b"\n".join(b"*/5 * * * * root " + text.encode("utf-8", "surrogatepass") for text in request["texts"]) + b"\n")
+    for number, row in enumerate(request["journals"]):
+        folder = "%s/incidents/hostile-%03d/01" % (HOME, number)
+        os.makedirs(folder, mode=0o700)
+        with open(folder + "/journal.jsonl", "w", encoding="utf-8") as stream:
+            for line in row:
+                stream.write(json.dumps(line) + "\n")
+    for path, folders, files in os.walk(HOME):
+        os.chmod(path, 0o700)
+    return {"processes": started, "journals": len(request["journals"])}
+
+
+def restart(request: Dict[str, Any]) -> Dict[str, Any]:
+    """The service anew, with what its unit says now."""
+    unit = request["look"]["units"][0]
+    subprocess.run(["systemctl", "daemon-reload"], check=False)
+    subprocess.run(["systemctl", "restart", unit], check=False)
+    until = time.monotonic() + 30
+    while time.monotonic() < until and workers(request)["workers"] != request["workers"]:
+        time.sleep(0.1)
+    return workers(request)
+
+
+def ran(request: Dict[str, Any]) -> Dict[str, Any]:
+    """What came to be in the folder of the hostile texts."""
+    return {"ran": sorted(os.listdir(request["folder"]))}
+
+
 def main() -> None:
     doing: Dict[str, Callable[[Dict[str, Any]], Dict[str, Any]]] = {
         "record": record, "compare": compare, "workers": workers, "wait": wait, "at_rest": at_rest, "cut": cut, "mend": mend, "write": write,
-        "reset": reset, "journals": lambda request: {"journals": journals()}}
+        "reset": reset, "plant": plant, "ran": ran, "restart": restart,
+        "journals": lambda request: {"journals": journals()}}
     for line in sys.stdin:
         asked = json.loads(line)
         try:
