@@ -101,7 +101,8 @@ class ActionModule(ActionBase):
         write_document(path, planned.document)
         linked = options["link"] and os.path.realpath(options["link"]) == os.path.realpath(folder)
         shown = _plan_text.Shown(
-            _near(os.path.join(options["link"] if linked else folder, "plan.json")), _near(path), asked.inventory, options["mode"] == "apply",
+            _near(os.path.join(options["link"] if linked else folder, "plan.json")), "" if saved else _near(path), asked.inventory,
+            options["mode"] == "apply",
             again(context.CLIARGS.get("subset"), context.CLIARGS.get("extra_vars") or ()))
         callback = str(getattr(constants, "DEFAULT_STDOUT_CALLBACK", "default")).rpartition(".")[2]
         Display().display(_plan_text.said(planned.document, planned.notes, shown), stderr=callback not in FOR_PEOPLE)
@@ -121,6 +122,11 @@ def _made(folder: str, saved: str, given: str, declared: Declared, asked: Asked)
     if not isinstance(diagnosis.get("hosts"), dict):
         raise BadDocument("%s: it is no diagnosis" % os.path.join(folder, "diagnosis.json"))
     snapshots = {row.host: row.document for row in read_snapshots(saved or folder) if row.document is not None}
+    if saved:
+        # a saved snapshot may be of a host that is not in the play: what all hosts of the play go by counts for it too
+        rows = list(asked.ceilings.values())
+        shared = {host: rows[0] for host in snapshots} if rows and all(row == rows[0] for row in rows) else {}
+        asked = asked._replace(ceilings={**shared, **asked.ceilings})
     if wanted is not None:
         return plan_again(wanted, diagnosis, snapshots, declared, asked)
     return plan(diagnosis, snapshots, declared, asked)
@@ -169,7 +175,7 @@ def again(subset: str | None, extra: t.Iterable[str]) -> list[str]:
     words = ["-l", visible(subset)] if subset else []
     for given in extra:
         if given.startswith("@"):
-            words += ["-e", visible(given)]
+            words += ["-e", "@" + _near(given[1:])]
             continue
         try:
             pairs = parse_kv(given) if given[:1] not in ("{", "[") else json.loads(given)

@@ -24,7 +24,8 @@ _NAMES = 6
 
 
 class Shown(t.NamedTuple):
-    """What stands around the blocks: the plan's path for reading, its path for applying (a link points elsewhere by then), the words of ``-i``.
+    """What stands around the blocks: the plan's path for reading, its path for applying (a link points elsewhere by then; empty where
+    nobody can: hosts of saved snapshots), the words of ``-i``.
 
     ``applying``: the plan is carried out now, so that nobody is told how to. ``words``: what this run was given and applying it needs again: the hosts
     that it was limited to, its variables.
@@ -50,7 +51,7 @@ def said(document: Row, notes: t.Sequence[str], shown: Shown) -> str:
     for note in notes:
         lines += wrapped("note: ", note, 6)
     lines.append(_fleet(document["fleet"], shown))
-    if document["fleet"]["act"] and not shown.applying:
+    if document["fleet"]["act"] and shown.exact and not shown.applying:
         lines.append("apply with: %s" % apply_command(shown))
     return visible_lines(lines)
 
