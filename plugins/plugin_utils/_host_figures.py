@@ -103,7 +103,9 @@ def traffic_figures(snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The figures under ``derived`` of nginx: the client, the pair and the path that stand out, and what the web tier does."""
     nginx = at(snapshot, "nginx")
     clients = rows(nginx, "clients")
-    client = _largest(clients, "requests")
+    # What nginx turned away cost nothing: a client that is limited and goes on asking no longer weighs on anybody.
+    refused = sum(known(*(num(row, "refused") for row in clients)))
+    client = max((row for row in clients if num(row, "requests") is not None), key=_served, default=None)
     pair = _favourite(nginx, client)
     path = _largest(rows(nginx, "paths"), "time_share") or _largest(rows(nginx, "paths"), "requests")
     requests = num(nginx, "requests")
@@ -118,8 +120,10 @@ def traffic_figures(snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
             "address": text(client, "address"),
             "kind": text(client, "kind"),
             "requests": num(client, "requests"),
-            "share": num(client, "share"),
-            "per_s": num(client, "per_s"),
+            "refused": num(client, "refused"),
+            "served": None if client is None else _served(client),
+            "share": ratio(_served(client), (num(nginx, "requests") or 0) - refused) if client is not None and refused else num(client, "share"),
+            "per_s": _served_per_s(client),
             "path": text(pair, "path"),
             "path_requests": num(pair, "requests"),
             "path_share": ratio(num(pair, "requests"), num(client, "requests")),
@@ -142,6 +146,16 @@ def traffic_figures(snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
             "component": text(hottest, "component"),
         },
     }
+
+
+def _served(client: Row) -> float:
+    """How many requests of a client were let in; where nobody counted the others, all of them."""
+    return (num(client, "requests") or 0) - (num(client, "refused") or 0)
+
+
+def _served_per_s(client: Row | None) -> float | None:
+    requests, per_s = num(client, "requests"), num(client, "per_s")
+    return per_s if client is None or not requests or per_s is None else per_s * _served(client) / requests
 
 
 def _favourite(nginx: t.Any, client: Row | None) -> Row | None:

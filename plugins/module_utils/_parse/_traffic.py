@@ -21,6 +21,10 @@ from ansible_collections.oncall.pressure.plugins.module_utils._parse._heavy_hitt
 from ansible_collections.oncall.pressure.plugins.module_utils._parse._log_format import LinePattern, LogFormat, epoch
 from ansible_collections.oncall.pressure.plugins.module_utils._parse._request_path import fold, fold_many
 
+#: Answers with which a server turns a request away before it costs anything: forbidden, over a limit, closed without a word. (503, which nginx
+#: gives for a limit unless told otherwise, says just as often that what stands behind it failed.)
+REFUSED = frozenset((b"403", b"429", b"444"))
+
 #: A request that took at least so many seconds is called slow.
 SLOW_S = 1.0
 
@@ -183,10 +187,11 @@ class Tally:
             detail.status[status[:1]] = detail.status.get(status[:1], 0) + 1
             sums = known.get(client)
             if sums is None:
-                known[client] = [1, number]
-            else:
-                sums[0] += 1
-                sums[1] += number
+                sums = known[client] = [0, 0, 0]
+            sums[0] += 1
+            sums[1] += number
+            if status in REFUSED:
+                sums[2] += 1
         if durations is not None:
             self._time(folded, durations)
         if len(paths) > 2 * _DETAILS:
@@ -243,7 +248,7 @@ class Tally:
         return len(self._forwarded.get(client, ()))
 
     def top_clients(self, count: int, seconds: float) -> list[dict[str, t.Any]]:
-        """Clients with the most requests: address (as bytes), requests, share, per_s, paths (the three most asked for), bytes."""
+        """Clients with the most requests: address (as bytes), requests, share, per_s, paths (the three most asked for), bytes, refused."""
         top = self.clients.top(count)
         wanted = {client for client, dummy in top}
         least = 1 if self.detailed == self.requests else _SAMPLED_LEAST
@@ -253,12 +258,13 @@ class Tally:
                 paths.setdefault(client, []).append((requests, path))
         rows = []
         for client, requests in top:
-            seen, size = self._client_details.get(client, [0, 0])
+            seen, size, refused = self._client_details.get(client, [0, 0, 0])
             most = heapq.nlargest(3, paths.get(client, []))
             rows.append({
                 "address": client, "requests": requests, "share": self._share(requests), "per_s": _rate(requests, seconds),
                 "paths": [{"path": self.shown(path), "requests": self._scaled(number)} for number, path in most],
                 "bytes": round(size * requests / seen) if seen >= least and self.bytes is not None else None,
+                "refused": round(refused * requests / seen) if seen >= least and self._status else None,
             })
         return rows
 

@@ -245,6 +245,13 @@ def test_binary_noise_is_a_client_without_a_path() -> None:
     assert [(row["path"], row["requests"]) for row in tally.top_paths(9)] == [(b"/", 1)]
 
 
+def test_what_a_client_was_refused_is_counted() -> None:
+    """By the statuses that cost nothing; a missing page and a failed backend are answers."""
+    asked = [line(NOW - 30 + number).replace(b" 200 ", b" %d " % status) for number, status in enumerate([200, 429, 403, 444, 404, 503, 429])]
+    dummy, tally, log = read(b"".join(asked), window())
+    assert [(row["requests"], row["refused"]) for row in tally.top_clients(9, 600.0)] == [(7, 4)]
+
+
 @pytest.mark.parametrize("data", [
     b"", b"\n", b"\n\n\n", b"\x00" * 300000, b"x" * 300000, line(NOW - 1)[:-1], line(NOW - 1)[:40], b"x" * 200000 + b"\n" + line(NOW - 1),
 ])
