@@ -149,7 +149,7 @@ def in_others_hands(one: Known, asked: Asked) -> str | None:
     if change.get("read_only") is not False:
         return "/etc/oncall-pressure/read-only is there, which refuses every change" if change.get("read_only") else "whether it is read-only is not known"
     for entry in one.entries:
-        name = "change %s (%s of %s) by %s" % tuple(entry.get(key) for key in ("entry", "mitigation", "service", "owner"))
+        name = "change %s (%s of %s) by %s" % tuple(clean(str(entry.get(key)), 80) for key in ("entry", "mitigation", "service", "owner"))
         if entry.get("state") == "undo_failed":
             return "%s could not be undone: a person must see to that first (oncall.pressure.status)" % name
         if _is_there(entry) and entry.get("state") != "confirmed" and entry.get("owner") != asked.made["owner"]:
@@ -157,7 +157,7 @@ def in_others_hands(one: Known, asked: Asked) -> str | None:
             return "%s is neither confirmed nor undone%s" % (name, "" if ends is None else ", the host undoes it in %s" % span(ends))
     lease = change.get("lease")
     if isinstance(lease, t.Mapping) and lease.get("owner") != asked.made["owner"]:
-        return "%s is changing it right now" % (lease.get("owner") or "somebody")
+        return "%s is changing it right now" % clean(str(lease.get("owner") or "somebody"), 80)
     return None
 
 

@@ -224,7 +224,11 @@ EVIL = "\x1b[2J{{ lookup('pipe', 'id') }}\u202e"
 
 
 def test_what_a_file_says_is_harmless_in_the_document() -> None:
-    planned = again({"web-3": sick(), EVIL: sick()}, lambda hosts: (hosts.update({EVIL: dict(hosts["web-3"], held=EVIL, act=False)}), first({"held": EVIL})(hosts)))
+    def spoil(hosts: Dict[str, Any]) -> None:
+        hosts[EVIL] = dict(hosts["web-3"], held=EVIL, act=False)
+        first({"held": EVIL})(hosts)
+
+    planned = again({"web-3": sick(), EVIL: sick()}, spoil)
     text = json.dumps(planned.document, ensure_ascii=False) + "".join(planned.notes)
     assert "\x1b" not in text and "\u202e" not in text
     assert "\\u001b" not in json.dumps(planned.document)
