@@ -9,6 +9,7 @@ Each step is a function (host, spec) that leaves its undo on the host *before* i
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import time
 from pathlib import PurePosixPath
@@ -56,6 +57,40 @@ FORMATS = {
 }
 
 
+# Applications that an incident needs and the lab's image has not.
+APPS = {
+    # All workers together hold one table, each its share of it: how many of them there are changes nothing. The table is the unit's, and gone with it.
+    "shared_table": """import os, threading, time
+import work
+from web import app
+
+TABLE = os.environ["RUNTIME_DIRECTORY"] + "/table"
+
+
+def siblings():
+    with open("/proc/%d/task/%d/children" % (os.getppid(), os.getppid())) as stream:
+        return max(len(stream.read().split()), 1)
+
+
+def follow():
+    while True:
+        try:
+            with open(TABLE) as stream:
+                share = int(stream.read() or 0) // siblings()
+        except OSError:
+            share = 0
+        if work.kept_mib() < share:
+            work.keep(min(share - work.kept_mib(), 20))
+        elif work.kept_mib() > share:
+            del work.KEPT[share:]
+        time.sleep(0.1)
+
+
+threading.Thread(target=follow, daemon=True).start()
+""",
+}
+
+
 class Host:
     """A host of the lab, changed only together with the undo of the change."""
 
@@ -90,25 +125,29 @@ def _settings(spec: dict[str, Any], more: list[str]) -> str:
 
 
 def gunicorn(host: Host, spec: dict[str, Any]) -> None:
-    """unit, workers, port, release: debian|pypi, style: flags|file|environment; optional memory_max_mib, restart_s, threads."""
+    """unit, workers, port, release: debian|pypi, style: flags|file|environment; optional memory_max_mib, restart_s, threads, app: a name of APPS."""
     name = spec["unit"].rsplit(".", 1)[0].replace("@", "-")
+    module = "web"
+    if "app" in spec:
+        module = "of_" + re.sub("[^a-z0-9]", "_", name)
+        host.write("/srv/shop/{0}.py".format(module), APPS[spec["app"]])
     program = RELEASES[spec["release"]] + "gunicorn"
     wanted = {"bind": "127.0.0.1:{0}".format(spec["port"]), "workers": spec["workers"], "timeout": 120}
     if "threads" in spec:
         wanted["threads"] = spec["threads"]
     flags = " ".join("--{0} {1}".format(*pair) for pair in wanted.items())
-    more: list[str] = []
+    more: list[str] = ["RuntimeDirectory=" + name] if "app" in spec else []
     if spec["style"] == "flags":
-        start = "{0} {1} web:app".format(program, flags)
+        start = "{0} {1} {2}:app".format(program, flags, module)
     elif spec["style"] == "file":
         path = "/etc/shop/{0}.conf.py".format(name)
         host.write(path, "".join("{0} = {1!r}\n".format(*pair) for pair in wanted.items()))
-        start = "{0} -c {1} web:app".format(program, path)
+        start = "{0} -c {1} {2}:app".format(program, path, module)
     elif spec["style"] == "environment":
         path = "/etc/default/" + name
         host.write(path, "GUNICORN_CMD_ARGS=\"{0}\"\n".format(flags))
         more.append("EnvironmentFile=" + path)
-        start = program + " web:app"
+        start = "{0} {1}:app".format(program, module)
     else:
         raise LabError("gunicorn: style {0} is unknown".format(spec["style"]))
     _start_unit(host, spec["unit"], UNIT.format(unit=name, settings=_settings(spec, more), start=start, restart_s=spec.get("restart_s", 2)))
@@ -224,6 +263,20 @@ def python(host: Host, spec: dict[str, Any]) -> None:
     _background(host, spec["unit"], "/usr/bin/python3 {0} start".format(path), spec["for_s"])
 
 
+def table(host: Host, spec: dict[str, Any]) -> None:
+    """unit, mib: what a unit with the application `shared_table` holds from now on, until it is stopped."""
+    name = spec["unit"].rsplit(".", 1)[0].replace("@", "-")
+    host.sh("echo {0} > /run/{1}/table".format(spec["mib"], shlex.quote(name)))
+
+
+def cron(host: Host, spec: dict[str, Any]) -> None:
+    """tab (a file of /etc/cron.d), script, for_s: a job of every minute that keeps a processor busy for so long."""
+    host.undo("pkill -f '^/usr/bin/python3 {0}' || true".format(spec["script"]))
+    host.write(spec["script"], "import time\nuntil = time.monotonic() + {0}\nwhile time.monotonic() < until:\n    sum(range(9999))\n".format(spec["for_s"]))
+    host.write("/etc/cron.d/" + spec["tab"], "* * * * * www-data /usr/bin/python3 {0}\n".format(spec["script"]))
+    host.sh("systemctl start cron.service")
+
+
 def append(host: Host, spec: dict[str, Any]) -> None:
     """path, parts: list of {text, times} (\\xNN stands for a byte; {now} for nginx's $time_local) added to a file, as its owner would."""
     moment = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime())
@@ -253,5 +306,5 @@ def _until(holds: Callable[[], bool], timeout_s: float, what: str) -> None:
 
 STEPS: dict[str, Callable[[Host, dict[str, Any]], None]] = {
     step.__name__: step
-    for step in (gunicorn, celery, enqueue, load, nginx, clients, hog, neighbour_hog, page_cache, background, python, append, stop, wait)
+    for step in (gunicorn, celery, enqueue, load, nginx, clients, hog, neighbour_hog, page_cache, background, python, table, cron, append, stop, wait)
 }

@@ -31,6 +31,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-machine", action="store_true", help="leave out what needs the whole machine")
     parser.add_argument("--seed", type=int, help="draw everything as that run did")
     parser.add_argument("--json", help="write the results there instead of docs/results/incidents.json")
+    parser.add_argument("--remediate", action="store_true", help="have each that has an automatic mitigation remediated, on a host of its own, and judge that")
+    parser.add_argument("--update", action="store_true", help="with --remediate: put the rows of this run in the place of an earlier run's")
     parser.add_argument("--keep", action="store_true", help="keep the reports")
 
 
@@ -131,6 +133,11 @@ def _write(path: Path, seed: int, rows: list[dict[str, Any]]) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Exit status: 0 all right, 1 a miss."""
+    if asked.remediate:
+        # it changes the names of hosts for the whole process
+        import _remediated
+
+        return _remediated.main(asked)
     with alone("incidents"):
         return _all(asked)
 

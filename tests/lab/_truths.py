@@ -90,8 +90,14 @@ def runs(host: Host, spec: dict[str, Any]) -> bool:
     return host.sh("systemctl is-active {0} || true".format(shlex.quote(spec["unit"]))).strip() == "active"
 
 
+def running(host: Host, spec: dict[str, Any]) -> bool:
+    """command (how its line begins), at_least: so many processes at once."""
+    counted = host.sh("pgrep -fc {0} || true".format(shlex.quote("^" + spec["command"]))).strip()
+    return int(counted or 0) >= spec["at_least"]
+
+
 CONDITIONS: dict[str, Callable[[Host, dict[str, Any]], bool]] = {
-    condition.__name__: condition for condition in (kills, cpu, workers, down, log_lines, cached, runs)
+    condition.__name__: condition for condition in (kills, cpu, workers, down, log_lines, cached, runs, running)
 }
 
 

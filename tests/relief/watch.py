@@ -9,7 +9,8 @@ MATCH  words that the main process' command line holds
 
 One JSON line for each look: {"t": monotonic seconds, "kills": by the kernel in the group since it exists or null, "cpu_s": that the group used
 since it exists or null, "workers", "main", "state": of the main
-process, "caught": its mask of caught signals, "ids": [pids of the workers]}. It runs until it is stopped.
+process, "caught": its mask of caught signals, "ids": [pids of the workers], "largest_mib": resident in the largest of them or null}. It runs until
+it is stopped.
 """
 
 from __future__ import annotations
@@ -69,13 +70,19 @@ def facts(pid):
     return int(words[1]), words[0], read("/proc/%d/cmdline" % pid).replace("\0", " ")
 
 
+def resident_mib(pid):
+    line = next((line for line in read("/proc/%d/status" % pid).splitlines() if line.startswith("VmRSS:")), "")
+    return int(line.split()[1]) / 1024 if line else 0.0
+
+
 def look(group, kind, match):
     rows = {pid: found for pid in pids(group) for found in [facts(pid)] if found}
     mains = [pid for pid, (parent, state, words) in rows.items() if match in words and match not in rows.get(parent, (0, "", ""))[2]]
     ids = mains if kind == "mains" else [pid for pid, (parent, state, words) in rows.items() if parent in mains and "resource_tracker" not in words]
     main = mains[0] if mains else None
     caught = next((line.split()[1] for line in read("/proc/%s/status" % main).splitlines() if line.startswith("SigCgt:")), None) if main else None
-    return {"workers": len(ids), "main": main, "state": rows[main][1] if main else None, "caught": caught, "ids": sorted(ids)}
+    return {"workers": len(ids), "main": main, "state": rows[main][1] if main else None, "caught": caught, "ids": sorted(ids),
+            "largest_mib": round(max(map(resident_mib, ids)), 1) if ids else None}
 
 
 def main():
@@ -85,8 +92,9 @@ def main():
         started = time.monotonic()
         if not group or started - asked > 5:
             group, asked = group_of(unit), started
-        row = dict(look(group, kind, match) if group else {"workers": 0, "main": None, "state": None, "caught": None, "ids": []}, t=started,
-                   kills=kills(group) if group else None, cpu_s=cpu_s(group) if group else None)
+        row = dict(look(group, kind, match) if group else {"workers": 0, "main": None, "state": None, "caught": None, "ids": [],
+                                                                  "largest_mib": None},
+                   t=started, kills=kills(group) if group else None, cpu_s=cpu_s(group) if group else None)
         print(json.dumps(row), flush=True)
         time.sleep(max(0.0, 0.1 - (time.monotonic() - started)))
 
