@@ -182,7 +182,7 @@ def limit_reboot(scene: Scene) -> None:
     _crowd(scene, 0.001, 1)
     scene.note()
     zones = _measure.shared_zones(scene.on)
-    lifetime_s = 120
+    lifetime_s = 180
     confirmed = _enforce(scene, lifetime_s)
     _hosts.reboot(scene.host)
     scene.figures["rebooted_after_s"] = round(time.monotonic() - confirmed, 1)

@@ -114,7 +114,7 @@ def cron_reboot(scene: Scene) -> None:
     job = _cron(scene, 1)
     _measure.until(lambda: len(_starts(scene)) >= 1, 90, "the job runs")
     scene.note()
-    lifetime_s = 150
+    lifetime_s = 210
     confirmed = _confirmed(scene, scene.play("pause_jobs", job=job, lifetime=lifetime_s, settle=1))
     _hosts.reboot(scene.host)
     scene.figures["rebooted_after_s"] = round(time.monotonic() - confirmed, 1)
@@ -158,7 +158,7 @@ def timer_reboot(scene: Scene) -> None:
     _timer(scene, 2)
     _measure.until(lambda: len(_starts(scene)) >= 2, 60, "its service runs")
     scene.note()
-    lifetime_s = 90
+    lifetime_s = 150
     confirmed = _confirmed(scene, scene.play("pause_jobs", job=TIMER, lifetime=lifetime_s, settle=1))
     time.sleep(3)
     _hosts.reboot(scene.host)
