@@ -71,7 +71,7 @@ def module_tasks() -> dict[str, tuple[str, dict[str, Any]]]:
     """The mitigations of mitigations.yml that a play can make."""
     found = {}
     for name, row in data_of("mitigations.yml").items():
-        if "module" in row and "after" not in row:
+        if "module" in row and "after" not in row and (_faults.ONLY is None or name in _faults.ONLY):
             found[name] = ("oncall.pressure." + row["module"], dict(row["arguments"], confirm_within=900, cool_down=0, incident="checks"))
     return found
 

@@ -38,11 +38,11 @@ def keep_row(row: dict[str, Any]) -> None:
 
 
 def keep(asked: argparse.Namespace, name: str, rows: list[dict[str, Any]]) -> None:
-    """What a part found, for a report of several runs; a short run or one of a few mitigations is no part."""
-    if asked.fast or asked.mitigations:
+    """What a part found, for a report of several runs; faults are kept one by one, and a short run is no part."""
+    if asked.fast or asked.mitigations and name == "matrix":
         return
     CACHE.mkdir(parents=True, exist_ok=True)
-    if asked.names:
+    if asked.names or asked.mitigations:
         done = {row["name"]: row for row in rows}
         before = {row["name"]: row for row in kept([name])}
         for row in rows:

@@ -41,7 +41,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="run", description=__doc__)
     parser.add_argument("--fast", action="store_true", help="one fault per boundary and kind, nothing else; minutes")
     parser.add_argument("--only", help="parts, joined by commas: " + ", ".join(PARTS))
-    parser.add_argument("--mitigations", help="only faults in these, joined by commas")
+    parser.add_argument("--mitigations", help="only faults in these, and only their checks, joined by commas")
     parser.add_argument("--points", help="only faults at these points, joined by semicolons: to make some again, with the seed that they were made with")
     parser.add_argument("--names", help="of the lists of cases only these, joined by commas; the report keeps what was found for the others")
     parser.add_argument("--hosts", type=int, default=4, help="how many scratch hosts work side by side")
