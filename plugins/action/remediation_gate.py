@@ -87,7 +87,7 @@ class ActionModule(ActionBase):
             if _outcome.effect(outcome, step) == "clear" and step["state"] == "waiting":
                 step["state"] = "needless"
         else:
-            step.update(state="taken", why=None, taken_s=round(time.time(), 1))
+            step.update(state="taken", why=None, taken_s=round(time.time(), 1), clear_before=_outcome.note_clear(outcome))
             say(_outcome_text.taken(outcome, number))
         _ledger.write(report_dir, outcome)
         return {"changed": False, "take": taking.take, "why": taking.why, "mitigation": step["mitigation"], "variables": step["variables"],

@@ -24,6 +24,9 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._verdict import st
 #: Seconds between two looks, least and most.
 _PAUSE_S: t.Final = (5.0, 30.0)
 
+#: Looks in a row without an answer after which a host that was well is lost: one may be missed for load.
+_SILENT: t.Final = 3
+
 
 class Seen(t.NamedTuple):
     """One look: how each justification stands (``lost`` where the host did not answer), what was missing, the snapshot."""
@@ -93,6 +96,9 @@ class ActionModule(ActionBase):
             _ledger.write(self._given["report_dir"], outcome)
             say(_outcome_text.decided(outcome, number, "none"))
             return {"changed": False, "effect": None, "decision": "none", "undo": []}
+        if step["entry"] is None or step["incident"] is None:
+            # without its name it could be neither kept nor put back, and an empty one would mean every change of the host
+            return {"failed": True, "changed": False, "msg": "the host did not say which change it made: it undoes that itself"}
         step["state"] = "applied"
         _ledger.write(self._given["report_dir"], outcome)
         found, seen = self._watch(outcome, step, number)
@@ -141,13 +147,19 @@ class ActionModule(ActionBase):
         stable_for = self._given["stable_for"]
         started = since = time.monotonic()
         first: dict[str, t.Any] | None = None
-        told = ""
+        told, silent = "", 0
         while True:
             began = time.monotonic()
             seen = self._look(outcome, max(int(began - started), 1), max(int(began - started), 30))
             if seen.snapshot is None:
-                outcome["why"] = "no answer while it was watched: %s" % ", ".join(seen.missing)[:300]
+                silent, since = silent + 1, time.monotonic()
+                if silent < _SILENT:
+                    _sleep(min(max(stable_for / 10, 1.0), _PAUSE_S[0]))
+                    continue
+                outcome.update(
+                    state="lost", why="no answer while it was watched: %s" % clean(", ".join(seen.missing), 300), ended_s=round(time.time(), 1))
                 break
+            silent = 0
             first = first or seen.snapshot
             found = _checks.checks(first, seen.snapshot, services, self._probe())
             held = [row["rule"] for row in outcome["justified"] if seen.effects.get((row["rule"], row["service"])) == "held"]
@@ -167,6 +179,9 @@ class ActionModule(ActionBase):
             # a stretch that is under way may still come to its end
             if now - started >= stable_for and not good or now - started >= 2 * stable_for + 60:
                 outcome["why"] = "; ".join(check.why for check in found.values() if check.holds is not True)[:500] or None
+                if held:
+                    # what was kept has not cleared it for good: no success, whatever was seen before
+                    outcome["state"] = "partly"
                 break
             _sleep(min(max(stable_for / 10, _PAUSE_S[0] if stable_for > 60 else 1.0), _PAUSE_S[1]))
         _ledger.write(self._given["report_dir"], outcome)

@@ -58,8 +58,12 @@ class ActionModule(ActionBase):
         if lost is not None:
             step.update(state="lost", why="no answer: %s" % clean(str(lost.get("msg") or ""), 500))
         elif done == "kept":
-            left = [num(row, "undone_in_s") for result in results for row in result.get("entries") or [] if at(row, "entry") == step["entry"]]
-            step.update(state="confirmed", why=None, lifetime_s=next((seconds for seconds in left if seconds), None))
+            own = [row for result in results for row in result.get("entries") or [] if at(row, "entry") == step["entry"]]
+            now = next((str(at(row, "state")) for row in own), None)
+            step.update(state="confirmed", why=None, lifetime_s=next((seconds for seconds in (num(row, "undone_in_s") for row in own) if seconds), None))
+            if now != "confirmed":
+                # nothing waited any more, which is no failure of the module's: an operator's rollback came while it was watched
+                step.update(state="failed", why="it did not wait to be confirmed any more: somebody else confirmed it or undid it (oncall.pressure.status)")
         elif done == "put_back":
             step["state"] = "undone"
         else:
@@ -78,8 +82,9 @@ class ActionModule(ActionBase):
         if outcome["state"] == _ledger.BEGUN:
             _outcome.finish(outcome, time.time())
             # an empty result: another host of the play failed, and Ansible has every host rescued
-            if results and results[0].get("msg") and outcome["state"] in ("unchanged", "moved_on", "checked"):
-                outcome.update(state="failed", why=clean(str(results[0]["msg"]), 1000))
+            problem = _outcome.first_failure(results[0]) if results else {}
+            if problem.get("msg") and outcome["state"] in ("unchanged", "moved_on", "checked"):
+                outcome.update(state="failed", why=clean(str(problem["msg"]), 1000))
             _ledger.write(folder, outcome)
             say(_outcome_text.ended(outcome))
         return {"changed": False, "state": outcome["state"], "why": outcome["why"], "bad": outcome["state"] not in _ledger.GOOD}

@@ -84,6 +84,9 @@ def taking(outcome: t.Mapping[str, t.Any], number: int, checking: bool) -> Takin
     """Whether a step is to be taken now."""
     steps: list[Step] = outcome["steps"]
     step = steps[number]
+    if outcome["state"] != "begun":
+        # lost when it was looked at before the first step: what it would be like now, nobody knows
+        return Taking(False, "the host ended as %s" % outcome["state"])
     stop = next((one for one in steps[:number] if one["state"] in ("lost", "failed") or one["state"] in ("taken", "applied")), None)
     if stop is not None:
         return Taking(False, "step %d did not end well" % (stop["number"] + 1))
@@ -136,14 +139,30 @@ def settle_carried(outcome: Outcome, number: int, state: str) -> None:
         step["state"] = state
 
 
+def note_clear(outcome: t.Mapping[str, t.Any]) -> list[list[str | None]]:
+    """What is clear now, as (rule, service): a step that begins keeps it, for the case that it is put back."""
+    return [[row["rule"], row["service"]] for row in outcome["justified"] if row["effect"] == "clear"]
+
+
 def forget_effect(outcome: Outcome, number: int) -> None:
-    """What was seen while a step was in effect says nothing once it is put back: only a look after that would."""
+    """What was seen while a step was in effect says nothing once it is put back: only a look after that would. What was clear before it stays so."""
     step = outcome["steps"][number]
-    note_effects(outcome, {(step["rule"], step["service"]): "unknown"})
+    before = step.get("clear_before") or []
+    for row in outcome["justified"]:
+        own = (row["rule"], row["service"]) == (step["rule"], step["service"])
+        if own or (row["effect"] == "clear" and [row["rule"], row["service"]] not in before):
+            row["effect"] = "unknown"
+
+
+def first_failure(result: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
+    """Of a task in a loop what failed in it: the result of the loop itself only says that something did."""
+    items = [row for row in result.get("results") or [] if isinstance(row, t.Mapping)] if isinstance(result.get("results"), (list, tuple)) else []
+    return next((row for row in items if row.get("failed")), None) or next((row for row in items if row.get("unreachable")), None) or result
 
 
 def failed(result: t.Mapping[str, t.Any]) -> tuple[str, str]:
     """The state of a step whose task failed, and why: ``refused`` touched nothing, ``undone`` was put back, all else is ``failed``."""
+    result = first_failure(result)
     why = clean(str(result.get("msg") or "no reason was given"), 1000)
     if result.get("unreachable"):
         return "lost", why

@@ -142,7 +142,7 @@ def _block(host: str, outcome: Outcome, inventory: t.Sequence[str]) -> list[str]
     if checks:
         said = ["%s: %s" % (_CHECKS[key], {True: "yes", False: "no", None: "not measured"}[checks[key]["holds"]]) for key in _CHECKS if key in checks]
         lines.append(margin + "checks: " + ", ".join(said))
-    if state in ("lost", "begun"):
+    if state in ("lost", "begun", "failed"):
         lines.append("%swhat is not confirmed there is undone by the host itself; see: ansible-playbook oncall.pressure.status %s" % (margin, where))
     kept = sorted({str(step["incident"]) for step in outcome.get("steps") or [] if step["state"] == "confirmed" and step.get("incident")})
     lines += ["%sundo: ansible-playbook oncall.pressure.rollback %s -e pressure_incident=%s" % (margin, where, incident) for incident in kept]

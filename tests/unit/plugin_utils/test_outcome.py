@@ -154,6 +154,37 @@ def test_what_was_clear_while_a_step_was_in_effect_is_not_clear_once_it_is_put_b
     assert outcome["state"] == "unchanged"
 
 
+def test_nor_is_any_other_that_became_clear_while_it_was() -> None:
+    outcome = begun(("lower_workers", MEMORY), ("limit_requests", TRAFFIC), states=["undone"], effects=["held", "clear"])
+    outcome["steps"][0]["clear_before"] = []
+    _outcome.forget_effect(outcome, 0)
+    assert _outcome.taking(outcome, 1, False).take
+
+
+def test_what_was_clear_before_a_step_that_is_put_back_stays_clear() -> None:
+    # nobody restarts for what an earlier step, which is kept, has cleared
+    outcome = begun(("lower_workers", MEMORY), ("limit_requests", TRAFFIC), ("recycle_workers", MEMORY), states=["confirmed", "undone"], effects=["clear", "held"])
+    outcome["steps"][1]["clear_before"] = _outcome.note_clear(outcome)
+    _outcome.forget_effect(outcome, 1)
+    assert not _outcome.taking(outcome, 2, False).take
+
+
+def test_nothing_is_done_to_a_host_that_was_lost_before_its_first_step() -> None:
+    outcome = begun(("lower_workers", MEMORY))
+    outcome.update(state="lost", why="no answer")
+    assert not _outcome.taking(outcome, 0, False).take
+
+
+@pytest.mark.parametrize("result,state,why", [
+    ({"msg": "One or more items failed", "failed": True, "results": [
+        {"changed": True}, {"failed": True, "critical": True, "msg": "CRITICAL: by hand, as root: python3"}]}, "failed", "CRITICAL: by hand, as root: python3"),
+    ({"msg": "All items completed", "results": [{"changed": True}, {"unreachable": True, "msg": "no route"}]}, "lost", "no route"),
+    ({"msg": "One or more items failed", "failed": True, "results": "nonsense"}, "failed", "One or more items failed"),
+])
+def test_a_loop_says_what_failed_in_it(result: Dict[str, Any], state: str, why: str) -> None:
+    assert _outcome.failed(result) == (state, why)
+
+
 def test_one_of_two_reasons_cleared_is_no_success() -> None:
     outcome = begun(("lower_workers", MEMORY), ("limit_requests", TRAFFIC), states=["confirmed", "undone"], effects=["clear", "held"])
     _outcome.finish(outcome, 2000.0)
