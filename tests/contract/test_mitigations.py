@@ -29,7 +29,7 @@ OTHER_PLAYBOOKS = {
     "diagnose": "reads", "status": "reads", "confirm": "ends a change", "rollback": "ends a change", "stabilize": "several mitigations in order",
     "remediate": "mitigations by a plan",
 }
-OTHER_SCENARIOS = {"default": "the diagnosis"}
+OTHER_SCENARIOS = {"default": "the diagnosis", "remediate": "plans and steps"}
 
 
 def test_there_are_mitigations() -> None:

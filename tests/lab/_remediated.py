@@ -22,10 +22,11 @@ from typing import Any
 import _image
 import _incidents
 from _causes import STEPS
-from _common import CACHE, ROOT, LabError, alone, engine, options, run, say, ssh, ssh_key
+from _common import ADDED, CACHE, ROOT, LabError, alone, engine, options, run, say, ssh, ssh_key
 
+# Both have files of the same names; those of the first are meant, and of the second only what compares two states of a host.
 for folder in ("relief", "faults"):
-    sys.path.insert(0, str(ROOT / "tests" / folder))
+    sys.path.append(str(ROOT / "tests" / folder))
 
 import _hosts  # noqa: E402
 
@@ -69,8 +70,8 @@ def chosen(asked: argparse.Namespace) -> list[tuple[str, str]]:
 
 def _up() -> None:
     ssh_key()
-    _hosts._common.ADDED.update({name: port for name, (port, profile) in _hosts.HOSTS.items()})
-    _hosts._common.ADDED[_hosts.MACHINE[0]] = _hosts.MACHINE[1]
+    ADDED.update({name: port for name, (port, profile) in _hosts.HOSTS.items()})
+    ADDED[_hosts.MACHINE[0]] = _hosts.MACHINE[1]
     network = options()["network"]
     _image.build()
     with alone("containers"):
