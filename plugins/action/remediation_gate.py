@@ -28,6 +28,17 @@ def say(text: str) -> None:
         Display().display(text, stderr=name not in FOR_PEOPLE)
 
 
+def paused(path: str) -> str | None:
+    """Why nothing is begun now, null where nobody said so. Where we may not look whether the file is there, it counts as being there."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as problem:
+        return "whether %s is there cannot be seen (%s)" % (clean(path, 200), problem.strerror)
+    return "%s is there" % clean(path, 200)
+
+
 class ActionModule(ActionBase):
     """Touches no host."""
 
@@ -48,11 +59,11 @@ class ActionModule(ActionBase):
         if self._task.delegate_to:
             # the plan is for the host of the play, and the change would be made on another
             return {"failed": True, "changed": False, "msg": "refused: remediation is of the host itself and cannot be delegated"}
-        paused = os.path.lexists(options["pause_file"])
+        pause = paused(options["pause_file"])
         try:
             if options["step"] is None:
-                return self._begin(options["report_dir"], host, options["batch"], options["pause_file"] if paused else None)
-            return self._step(options["report_dir"], host, options["step"], options["pause_file"] if paused else None)
+                return self._begin(options["report_dir"], host, options["batch"], pause)
+            return self._step(options["report_dir"], host, options["step"], pause)
         except (BadDocument, OSError) as problem:
             return {"failed": True, "changed": False, "msg": "the run's documents cannot be used: %s" % clean(str(problem), 500)}
 
@@ -65,7 +76,7 @@ class ActionModule(ActionBase):
             if clean(host) in outcomes:
                 return {"changed": False, "planned": False, "go": False, "why": "it was dealt with in this run", "steps": [], "leftover": []}
             outcome = _outcome.begin(clean(host), planned, time.time())
-            why = "%s is there: nothing is begun" % clean(pause, 200) if pause else None
+            why = "%s: nothing is begun" % pause if pause else None
             why = why or _ledger.stopped(outcomes, clean(host), [clean(name) for name in batch]) or _other_run(outcome["leftover"])
             if why is not None:
                 outcome = _outcome.closed(clean(host), "held", why, time.time())
@@ -81,7 +92,7 @@ class ActionModule(ActionBase):
         step = outcome["steps"][number]
         taking = _outcome.taking(outcome, number, bool(self._task.check_mode))
         if taking.take and pause:
-            taking = _outcome.Taking(False, "%s is there: no further step is taken" % clean(pause, 200))
+            taking = _outcome.Taking(False, "%s: no further step is taken" % pause)
         if not taking.take:
             step["why"] = taking.why
             if _outcome.effect(outcome, step) == "clear" and step["state"] == "waiting":

@@ -57,10 +57,13 @@ def _end() -> None:
     if _STATE["ending"] or _STATE["pid"] != os.getpid():
         return
     _STATE["ending"] = True
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(2)
+    try:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        # also where nobody reads any more what is left to be written (a closed pipe)
+        os._exit(2)
 
 
 class FilterModule:

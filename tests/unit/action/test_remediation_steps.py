@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import types
 from pathlib import Path
 from typing import Any, Dict, List, Optional
@@ -93,3 +96,30 @@ def test_a_change_without_a_name_is_never_kept(tmp_path: Path, change: Dict[str,
     # an empty incident would confirm every change of the host
     found = Look(tmp_path, ["clear"], change=change)._step(begun(state="taken"))
     assert found["failed"] and "decision" not in found
+
+
+def test_a_pause_that_cannot_be_seen_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "etc" / "pause")
+    assert remediation_gate.paused(path) is None
+    (tmp_path / "etc").mkdir()
+    assert remediation_gate.paused(path) is None
+    (tmp_path / "etc" / "pause").symlink_to("nowhere")
+    assert remediation_gate.paused(path) == path + " is there"
+
+    def denied(dummy: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(remediation_gate.os, "lstat", denied)
+    assert "cannot be seen" in str(remediation_gate.paused(path))
+
+
+def test_the_exit_status_is_2_also_where_nobody_reads_what_is_said() -> None:
+    code = ("import sys; sys.path.insert(0, %r); from ansible_collections.oncall.pressure.plugins.filter.end_badly import end_badly; "
+            "end_badly(True); print('x' * 100)" % next(path for path in sys.path if (Path(path) / "ansible_collections" / "oncall").is_dir()))
+    # buffered, as ansible-playbook is: what cannot be written is noticed at the end alone
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.DEVNULL, env=environment, check=False).returncode == 2
+    os.close(writer)
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, env=environment, check=False).returncode == 2

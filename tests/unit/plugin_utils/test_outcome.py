@@ -163,7 +163,8 @@ def test_nor_is_any_other_that_became_clear_while_it_was() -> None:
 
 def test_what_was_clear_before_a_step_that_is_put_back_stays_clear() -> None:
     # nobody restarts for what an earlier step, which is kept, has cleared
-    outcome = begun(("lower_workers", MEMORY), ("limit_requests", TRAFFIC), ("recycle_workers", MEMORY), states=["confirmed", "undone"], effects=["clear", "held"])
+    steps = (("lower_workers", MEMORY), ("limit_requests", TRAFFIC), ("recycle_workers", MEMORY))
+    outcome = begun(*steps, states=["confirmed", "undone"], effects=["clear", "held"])
     outcome["steps"][1]["clear_before"] = _outcome.note_clear(outcome)
     _outcome.forget_effect(outcome, 1)
     assert not _outcome.taking(outcome, 2, False).take
