@@ -49,6 +49,12 @@ options:
       - Undo a change even if somebody changed the same file or unit since.
     type: bool
     default: false
+  no_effect:
+    description:
+      - With O(state=undone), undo it because it was not seen to help. It then counts for the lock-out of what does not help here
+        (O(oncall.pressure.service_concurrency#module:max_undone)).
+    type: bool
+    default: false
   undo_otherwise:
     description:
       - With O(state=confirmed), undo a change at once that does not prove itself. Otherwise the host undoes it at its deadline.
@@ -139,6 +145,7 @@ def main() -> None:
             "entry": {"type": "str", "default": ""},
             "owner": {"type": "str", "default": ""},
             "force": {"type": "bool", "default": False},
+            "no_effect": {"type": "bool", "default": False},
             "undo_otherwise": {"type": "bool", "default": True},
             "settle": {"type": "float", "default": 5.0},
             "probe_url": {"type": "str", "default": ""},
@@ -162,7 +169,8 @@ def main() -> None:
             given["probe_url"], given["probe_status"], given["probes"], given["probe_interval"], given["probe_timeout"], given["settle"])
         result = _closing.confirm(machine, given["incident"], given["entry"], probe, given["undo_otherwise"], module.check_mode, owner)
     else:
-        result = _closing.take_back(machine, given["incident"], given["entry"], given["force"], module.check_mode, owner)
+        result = _closing.take_back(machine, given["incident"], given["entry"], given["force"], module.check_mode, owner,
+                                    _closing.NO_EFFECT if given["no_effect"] else "operator")
     module.exit_json(**result)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.oncall.pressure.plugins.module_utils._change import _arming, _health, _journal, _lease, _undo
+from ansible_collections.oncall.pressure.plugins.module_utils._change import _arming, _health, _journal, _lease, _limits, _undo
 from ansible_collections.oncall.pressure.plugins.module_utils._change._engine import clean_result
 from ansible_collections.oncall.pressure.plugins.module_utils._change._journal import Entry, Journal
 from ansible_collections.oncall.pressure.plugins.module_utils._change._listing import describe, what
@@ -52,6 +52,9 @@ _CHOICE = " (say force to undo it all the same, or confirm this entry by name to
 
 #: When the host finishes an undo of ours that was broken off, in seconds.
 _FINISH_S = 30.0
+
+#: Why something was undone that came out and was not seen to help; ``failed`` did not come out.
+NO_EFFECT: t.Final = _limits.NO_EFFECT
 
 #: The states in which an entry waits to be confirmed.
 _WAITS = ("applied", "verified")
@@ -220,8 +223,10 @@ def _make_last(hands: Hands, entry: Entry, owner: str) -> str | None:
         return "it cannot be written down: %s" % problem
 
 
-def take_back(machine: Machine, incident: str, entry: str, force: bool, check_mode: bool, owner: str = "") -> dict[str, t.Any]:
-    """Undo what is open: one change, an incident, or everything, newest first. What fails is said and the rest goes on."""
+def take_back(
+    machine: Machine, incident: str, entry: str, force: bool, check_mode: bool, owner: str = "", why: str = "operator"
+) -> dict[str, t.Any]:
+    """Undo what is open: one change, an incident, or everything, newest first. What fails is said and the rest goes on. ``why``: operator or NO_EFFECT."""
     try:
         found = chosen(machine, incident, entry)
         if check_mode or not found:
@@ -246,7 +251,7 @@ def take_back(machine: Machine, incident: str, entry: str, force: bool, check_mo
                 continue
             with shielded():
                 _arm_again(here, one)
-                outcome = _undo.undo(here, one, "operator", force, by=owner or None)
+                outcome = _undo.undo(here, one, why, force, by=owner or None)
             done += outcome.said
             changed = changed or bool(outcome.done or outcome.said)
             if not outcome.done:

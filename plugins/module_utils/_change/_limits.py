@@ -17,6 +17,8 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host._text import
 
 #: Undone this often within a day: the same change again would only flap.
 UNDONE_LIMIT: t.Final = 3
+#: Why a change was undone that came out and was not seen to help.
+NO_EFFECT: t.Final = "no effect"
 _DAY_S = 86400.0
 
 
@@ -41,12 +43,12 @@ def check(entries: t.Sequence[Entry], mitigation: str, service: str, run: str, a
                 % (entry.id, clean(str(entry.head.get("owner")), 100))
             )
     same = [entry for entry in acted if entry.head.get("mitigation") == mitigation and entry.head.get("service") == service]
-    undone = [entry for entry in same if entry.state in ENDED and entry.why in ("deadline", "failed") and age_s(entry) < _DAY_S]
+    undone = [entry for entry in same if entry.state in ENDED and entry.why in ("deadline", "failed", NO_EFFECT) and age_s(entry) < _DAY_S]
     if limits.max_undone and len(undone) >= limits.max_undone:
         raise Refused("%s of %s was undone %d times within a day: it does not help here" % (mitigation, clean(service, 200), len(undone)))
     for entry in same:
         ago = age_s(entry)
-        if limits.cool_down_s and ago < limits.cool_down_s and entry.why != "operator":
+        if limits.cool_down_s and ago < limits.cool_down_s and entry.why not in ("operator", NO_EFFECT):
             raise Refused("%s of %s was done %d s ago: give it %d s (cool_down) to show its effect" % (
                 mitigation, clean(service, 200), round(ago), round(limits.cool_down_s)))
     recent = [entry for entry in acted if age_s(entry) < limits.window_s]

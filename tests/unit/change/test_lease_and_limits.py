@@ -161,9 +161,11 @@ def test_cool_down_counts_on_the_boot_clock(tmp_path: pathlib.Path) -> None:
         check(host, limits)
 
 
-def test_a_change_that_an_operator_took_back_needs_no_rest(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("why", ["operator", "no effect"])
+def test_a_change_that_an_operator_took_back_needs_no_rest_nor_does_one_that_did_not_help(tmp_path: pathlib.Path, why: str) -> None:
+    # the next rung may be the same mitigation of the same service, with another path
     host = Host(tmp_path)
-    host.entry("one", DONE + ["undoing:operator", "undone:operator"])
+    host.entry("one", DONE + ["undoing:" + why, "undone:" + why])
     check(host, NONE._replace(cool_down_s=300.0))
 
 
@@ -187,7 +189,7 @@ def test_so_many_changes_in_a_window(tmp_path: pathlib.Path) -> None:
     check(host, limits)
 
 
-@pytest.mark.parametrize("why, refused", [("deadline", True), ("failed", True), ("operator", False), ("expired", False)])
+@pytest.mark.parametrize("why, refused", [("deadline", True), ("failed", True), ("no effect", True), ("operator", False), ("expired", False)])
 def test_what_was_undone_again_and_again_only_flaps(tmp_path: pathlib.Path, why: str, refused: bool) -> None:
     host = Host(tmp_path)
     for dummy in range(3):
