@@ -31,6 +31,10 @@ Step = dict[str, t.Any]
 _COPIED: t.Final = ("mitigation", "title", "variables", "rung", "disruption", "loses_work", "reversible", "settle_s")
 
 
+#: States of a step of which nothing is left on the host.
+_CAME_TO_NOTHING: t.Final = ("undone", "nothing", "refused", "needless")
+
+
 class Taking(t.NamedTuple):
     """Whether a step is to be taken, and why not where it is not."""
 
@@ -115,27 +119,28 @@ def decide(outcome: t.Mapping[str, t.Any], number: int, found: str) -> str:
 
 
 def restart_follows(outcome: t.Mapping[str, t.Any], number: int) -> bool:
-    """Whether the next step restarts the service that this one changed."""
-    step, later = outcome["steps"][number], outcome["steps"][number + 1:number + 2]
-    return bool(later) and later[0]["mitigation"] == "restart_service" and later[0]["service"] == step["service"]
+    """Whether a later step, the next one or one after it, restarts the service that this one changed."""
+    service = outcome["steps"][number]["service"]
+    return any(later["mitigation"] == "restart_service" and later["service"] == service for later in outcome["steps"][number + 1:])
+
+
+def _carried(outcome: t.Mapping[str, t.Any], number: int) -> t.Iterator[Step]:
+    """The steps that wait for this one, newest first; between them may be some that came to nothing."""
+    for step in reversed(outcome["steps"][:number]):
+        if step["state"] == "carried":
+            yield step
+        elif step["state"] not in _CAME_TO_NOTHING:
+            return
 
 
 def together(outcome: t.Mapping[str, t.Any], number: int) -> list[str]:
     """The entries that are undone with a step, newest first: its own, and those carried to it."""
-    steps: list[Step] = outcome["steps"]
-    found = [steps[number]["entry"]]
-    for step in reversed(steps[:number]):
-        if step["state"] != "carried":
-            break
-        found.append(step["entry"])
-    return [entry for entry in found if entry]
+    return [step["entry"] for step in (outcome["steps"][number], *_carried(outcome, number)) if step["entry"]]
 
 
 def settle_carried(outcome: Outcome, number: int, state: str) -> None:
     """What was carried to a step ends as the step does."""
-    for step in reversed(outcome["steps"][:number]):
-        if step["state"] != "carried":
-            break
+    for step in _carried(outcome, number):
         step["state"] = state
 
 

@@ -94,6 +94,17 @@ def test_what_counts_at_the_next_start_is_carried_to_the_restart_of_the_same_ser
     assert _outcome.decide(outcome, 0, "held") == "undo", "no restart will follow"
 
 
+def test_what_is_carried_waits_for_the_restart_over_a_step_that_came_to_nothing() -> None:
+    outcome = begun(("lower_workers", MEMORY), ("recycle_workers", MEMORY), ("restart_service", MEMORY), states=["applied", "waiting", "waiting"])
+    outcome["steps"][0]["acts_now"] = False
+    assert _outcome.decide(outcome, 0, "held") == "carry"
+    outcome = begun(("lower_workers", MEMORY), ("recycle_workers", MEMORY), ("restart_service", MEMORY), states=["carried", "undone", "applied"])
+    assert _outcome.together(outcome, 2) == ["C/03", "C/01"]
+    # the one between them was another's end: it stays as it is
+    _outcome.settle_carried(outcome, 2, "confirmed")
+    assert [step["state"] for step in outcome["steps"]] == ["confirmed", "undone", "applied"]
+
+
 def test_what_was_carried_ends_as_the_restart_does() -> None:
     outcome = begun(("lower_workers", MEMORY), ("restart_service", MEMORY), states=["carried", "applied"])
     assert _outcome.together(outcome, 1) == ["C/02", "C/01"]
