@@ -193,12 +193,14 @@ def ready(hosts: list[Host]) -> None:
     each(hosts, "record", name="old")
 
 
-def inventory(folder: Path, hosts: list[Host], extra: dict[str, dict[str, Any]] | None = None) -> Path:
-    """What an operator of this fleet would have; `extra` is added to the variables of single hosts."""
+def inventory(folder: Path, hosts: list[Host], extra: dict[str, dict[str, Any]] | None = None, groups: dict[str, list[str]] | None = None) -> Path:
+    """What an operator of this fleet would have; `extra` is added to the variables of single hosts, `groups` are further ones with their hosts."""
     shared = {"ansible_host": "127.0.0.1", "ansible_user": "root", "ansible_ssh_private_key_file": str(KEY),
               "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o IdentitiesOnly=yes -o LogLevel=ERROR",
               "ansible_python_interpreter": "/usr/bin/python3", "pressure_thresholds": DATA["thresholds"], "pressure_reserve_pct": DATA["reserve_pct"]}
     listed = {host.name: dict({"ansible_port": host.port}, **(extra or {}).get(host.name, {})) for host in hosts}
     path = folder / "hosts.json"
-    path.write_text(json.dumps({"all": {"children": {"web": {"hosts": listed, "vars": shared}}}}, indent=1), encoding="utf-8")
+    children: dict[str, Any] = {"web": {"hosts": listed, "vars": shared}}
+    children.update({name: {"hosts": dict.fromkeys(names, {})} for name, names in (groups or {}).items()})
+    path.write_text(json.dumps({"all": {"children": children}}, indent=1), encoding="utf-8")
     return path

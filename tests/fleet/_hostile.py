@@ -20,6 +20,7 @@ from typing import Any, Iterator, NamedTuple
 import cores
 import _fleet
 import _play
+import _report
 from _common import ROOT, LabError, say
 from _fleet import Host
 
@@ -264,22 +265,20 @@ def edited(place: str, text: str) -> dict[str, Any]:
 
 
 def part(hosts: list[Host], randomly: random.Random, fast: bool, folder: Path) -> list[dict[str, Any]]:
-    """The saved snapshots with every ansible-core line (a short run: one of them, drawn at random), then the plans."""
+    """The saved snapshots with every ansible-core line (a short run: the one that everything is run with here), then the plans."""
     own = folder / "hostile"
     shutil.rmtree(own, ignore_errors=True)
     # Short: a text is cut where it is long, and a cut one could do nothing.
     facts = Facts(Path(tempfile.gettempdir()) / "fleet-{0}".format(randomly.randrange(10 ** 6)))
     try:
         count = snapshots(facts, own / "saved")
-        found = list(lines())
-        chosen = [randomly.choice(found)] if fast else found
         rows = []
-        for line, programs in chosen:
+        for line, programs in ([("own", Path(sys.executable).parent)] if fast else lines()):
             rows.append(with_core(line, programs, own, count, facts))
-            say("{0:4} {1}  {2}".format("FAIL" if rows[-1]["wrong"] else "ok", rows[-1]["name"], "; ".join(rows[-1]["wrong"])[:600] or rows[-1]["said"]))
+            _report.note("hostile", rows[-1])
         more = plans(facts, own, randomly, fast)
         for row in more:
-            say("{0:4} {1}  {2}".format("FAIL" if row["wrong"] else "ok", row["name"], "; ".join(row["wrong"])[:600] or row["said"]))
+            _report.note("hostile", row)
         return rows + more
     finally:
         shutil.rmtree(facts.folder, ignore_errors=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import _fleet
-from _common import LabError, say
+import _report
+from _common import LabError
 from _fleet import DATA, Host
 from _hostile import Facts, documents_clean, raw
 from _play import Play
@@ -61,7 +62,7 @@ def seen(what: str, play: Play, allowed: tuple[int, ...], facts: Facts, hosts: l
     wrong += ["run on {0}: {1}".format(host.name, name) for host in hosts for name in host.ask("ran", folder=str(facts.folder))["ran"]]
     wrong += [] if words in play.line else ["{0!r} is not on the screen, so nothing was tried: {1}".format(words, play.said[-300:])]
     row = {"name": what, "wrong": wrong[:8], "facts": len(facts.made), "said": "exit status {0}".format(play.status)}
-    say("{0:4} {1}  {2}".format("FAIL" if wrong else "ok", what, "; ".join(wrong)[:600] or row["said"]))
+    _report.note("hostile_live", row)
     return row
 
 

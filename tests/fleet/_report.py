@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
-from _common import ROOT, run
+from _common import ROOT, run, say
 
 RESULTS = ROOT / "docs" / "results" / "fleet.json"
 CACHE = ROOT / ".cache" / "fleet"
@@ -26,16 +27,23 @@ def at() -> dict[str, Any]:
 AT = at()
 
 
-def keep(name: str, seed: int, rows: list[dict[str, Any]], merge: bool) -> None:
-    """The rows of a part for the report; with `merge` they take the place of the same cases' rows of an earlier run."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    path = CACHE / (name + ".json")
-    rows = [dict(row, part=name, at=AT, seed=seed) for row in rows]
-    if merge and path.exists():
-        before = {row["name"]: row for row in json.loads(path.read_text(encoding="utf-8"))}
-        before.update({row["name"]: row for row in rows})
-        rows = list(before.values())
-    path.write_text(json.dumps(rows), encoding="utf-8")
+# Set by the command line: the seed of this run; and whether its rows are no more than a sample, which the report does not take.
+SEED: int | None = None
+SAMPLE = False
+_WRITING = threading.Lock()
+
+
+def note(part: str, row: dict[str, Any]) -> None:
+    """One case has ended: a line for whoever watches, and its row in the place of the earlier one. A run that is ended early was not in vain."""
+    with _WRITING:
+        say("{0:4} {1}: {2}  {3}".format("FAIL" if row["wrong"] else "ok", part, row["name"], "; ".join(row["wrong"])[:700] or row.get("said", "")))
+        if SAMPLE:
+            return
+        CACHE.mkdir(parents=True, exist_ok=True)
+        path = CACHE / (part + ".json")
+        rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        rows = [other for other in rows if other["name"] != row["name"]] + [dict(row, part=part, at=AT, seed=SEED)]
+        path.write_text(json.dumps(rows), encoding="utf-8")
 
 
 def kept(names: list[str]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
 import signal
 import sys
@@ -27,14 +28,13 @@ from _fleet import Host
 
 
 def _bare(hosts: list[Host], randomly: random.Random, fast: bool, folder: Path) -> list[dict[str, Any]]:
-    """The counter-experiment: what the same shapes do with a role that has no gate. Right is a row in which another host was changed or could not be."""
+    """The counter-experiment: the same shapes with a role that has no gate. Nothing is promised; what is counted is how often Ansible alone goes on."""
     _shapes.BARE = True
     try:
         rows = _shapes.part(hosts, randomly, fast, folder / "bare")
     finally:
         _shapes.BARE = False
-    # Nothing is promised here: what is counted is how often Ansible alone goes on.
-    return [dict(row, wrong=[], said="{0} other hosts changed, {1}".format(row.get("others_changed", 0), row.get("said", ""))) for row in rows]
+    return rows
 
 
 # Each gives rows with `name` and `wrong`, a list that is empty where all is well; the second says whether it needs the fleet.
@@ -76,10 +76,9 @@ def run_parts(asked: argparse.Namespace, wanted: list[str], hosts: list[Host], f
             found = PARTS[name][0](hosts, randomly, asked.fast, folder)
         except LabError as problem:
             found = [{"name": "the part itself", "wrong": [str(problem)]}]
+            _report.note(name, found[0])
         found = [dict(row, part=name) for row in found]
         rows += found
-        if not asked.fast:
-            _report.keep(name, asked.seed, found, bool(asked.names or asked.kinds))
         bad = sum(1 for row in found if row["wrong"])
         say("part {0}: {1} right, {2} wrong, {3:.0f} s".format(name, len(found) - bad, bad, time.monotonic() - started))
     return rows
@@ -99,13 +98,15 @@ def main() -> int:
     for module in (_shapes, _endings, _guards, _killed, _ways):
         module.NAMES = asked.names.split(",") if asked.names else None
     _shapes.ONLY_KINDS = asked.kinds.split(",") if asked.kinds else None
+    _report.SEED, _report.SAMPLE = asked.seed, asked.fast
     folder = _report.CACHE / "runs"
     # an order to end takes along the runs that are under way
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     hosts: list[Host] = []
-    with alone("fleet"):
+    needed = any(PARTS[name][1] for name in wanted)
+    with alone("fleet-hosts") if needed else contextlib.nullcontext():
         try:
-            if any(PARTS[name][1] for name in wanted):
+            if needed:
                 hosts = _fleet.up(asked.hosts or (10 if asked.fast else _fleet.DATA["count"]))
             rows = run_parts(asked, wanted, hosts, folder)
         except LabError as problem:

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import _fleet
-from _common import ROOT, LabError, say
+import _report
+from _common import LabError
 from _fleet import DATA, Host
 from _play import Play
 
 ROLE = "oncall.pressure.remediate"
 # Where the run before keeps its documents, as its play registered it.
 RUN_FOLDER = "{{ __diagnose_run.path }}"
+ACT = "oncall_pressure_act"
 CHOSEN = "oncall_pressure_{{ (inventory_hostname in __remediate_planned.act) | ternary('act', 'leave') }}"
 KINDS = ("fails", "unreachable", "rescued")
 # Long enough for a change to be confirmed on a busy machine; and short enough to be waited for, where the host is lost and must undo it by itself.
@@ -51,9 +53,9 @@ def playbook(shape: dict[str, Any], folder: Path, rescued: bool) -> str:
         return shape["playbook"]
     role = "oncall.pressure.lower_workers" if BARE else ROLE
     shape = json.loads(json.dumps(shape).replace('"ROLE"', json.dumps(role)))
-    play: dict[str, Any] = {"name": "Act", "hosts": "oncall_pressure_act", "order": "sorted", "gather_facts": False, "become": True}
+    play: dict[str, Any] = {"name": "Act", "hosts": ACT, "order": "sorted", "gather_facts": False, "become": True}
     if not BARE:
-        play["vars"] = {"remediate_report_dir": RUN_FOLDER}
+        play["vars"] = {"remediate_report_dir": str(folder / "reports" / "latest")}
     play.update(shape.get("play", {"serial": 1}))
     act = [{"name": "Act", "ansible.builtin.include_role": {"name": role}}]
     for part in ("pre_tasks", "tasks", "post_tasks", "handlers"):
@@ -71,21 +73,44 @@ def playbook(shape: dict[str, Any], folder: Path, rescued: bool) -> str:
         play["tasks"] = [{"name": "Whatever comes", "block": inner, "rescue": [{"name": "Swallow it", "ansible.builtin.debug": {"msg": "all is well"}}]}]
     (folder / "act.yml").write_text(json.dumps(act), encoding="utf-8")
     path = folder / "site.yml"
-    path.write_text(json.dumps([*before(), play], indent=1), encoding="utf-8")
+    path.write_text(json.dumps([play], indent=1), encoding="utf-8")
     return str(path)
 
 
-def before() -> list[dict[str, Any]]:
-    """The plays before the user's own: what is wrong, and what is to be done where."""
-    if BARE:
-        sick = ",".join(DATA["name"].format(number=number) for number in DATA["sick"])
-        return [{"name": "Choose", "hosts": sick, "gather_facts": False,
-                 "tasks": [{"name": "Choose", "ansible.builtin.group_by": {"key": "oncall_pressure_act"}}]}]
-    return [{"import_playbook": "oncall.pressure.diagnose"},
-            {"name": "Plan", "hosts": "all", "gather_facts": False, "become": True,
-             "vars": {"remediate_report_dir": RUN_FOLDER},
-             "tasks": [{"name": "Plan", "ansible.builtin.import_role": {"name": ROLE, "tasks_from": "plan"}},
-                       {"name": "Choose", "ansible.builtin.group_by": {"key": CHOSEN}}]}]
+# The plan of each set of hosts, made once: they are put back between cases, and what a plan is for is looked at anew by every run.
+_PLANS: dict[str, Path] = {}
+
+
+def planned(hosts: list[Host], folder: Path) -> Path:
+    """The documents of a run that diagnosed and planned: what a user's own play acts by."""
+    key = "-".join(str(host.number) for host in hosts)
+    if key not in _PLANS:
+        own = _fresh(folder / "planned-{0}".format(key))
+        plays = [{"import_playbook": "oncall.pressure.diagnose"},
+                 {"name": "Plan", "hosts": "all", "gather_facts": False, "become": True, "vars": {"remediate_report_dir": RUN_FOLDER},
+                  "tasks": [{"name": "Plan", "ansible.builtin.import_role": {"name": ROLE, "tasks_from": "plan"}}]}]
+        (own / "plan.yml").write_text(json.dumps(plays), encoding="utf-8")
+        play = Play(own, str(own / "plan.yml"), str(_fleet.inventory(own, hosts)), variables=VARIABLES)
+        play.wait()
+        acting = [name for name, row in (play.document("plan.json") or {"hosts": {}})["hosts"].items() if row["act"]]
+        if play.status != 0 or sorted(acting) != sorted(host.name for host in hosts if host.sick):
+            raise LabError("not the sick hosts are planned for: {0} {1}".format(acting, play.said[-400:]))
+        _PLANS[key] = (own / "reports" / "latest").resolve()
+    return _PLANS[key]
+
+
+def _fresh(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def start(shape: dict[str, Any], rescued: bool, hosts: list[Host], own: Path, extra: dict[str, dict[str, Any]], variables: dict[str, Any]) -> Play:
+    """The playbook of a shape, begun. A user's play acts by a plan that was made before; the shipped one makes its own."""
+    if "playbook" not in shape and not BARE:
+        shutil.copytree(planned(hosts, own.parent), own / "reports" / "latest")
+    groups = {ACT: [host.name for host in hosts if host.sick]} if "playbook" not in shape or BARE else {}
+    return Play(own, playbook(shape, own, rescued), str(_fleet.inventory(own, hosts, extra, groups)), variables=variables)
 
 
 class Hurt(threading.Thread):
@@ -153,12 +178,10 @@ def attempt(shape: dict[str, Any], kind: str, hosts: list[Host], folder: Path) -
         variables["pressure_confirm_within"] = LOST_WITHIN_S
     if BARE:
         variables["pressure_service"] = DATA["service"]
-    own = folder / "{0}-{1}".format(shape["name"], kind)
-    shutil.rmtree(own, ignore_errors=True)
-    own.mkdir(parents=True)
+    own = _fresh(folder / "{0}-{1}".format(shape["name"], kind))
     extra = {host.name: {"pressure_probe_url": DEAD_URL} for host in sick} if kind != "unreachable" else {}
     hurt = Hurt(sick, shape.get("unreachable", "cut")) if kind == "unreachable" else None
-    play = Play(own, playbook(shape, own, kind == "rescued"), str(_fleet.inventory(own, hosts, extra)), variables=variables)
+    play = start(shape, kind == "rescued", hosts, own, extra, variables)
     if hurt is not None:
         hurt.start()
     try:
@@ -197,12 +220,9 @@ def control(shape: dict[str, Any], hosts: list[Host], folder: Path, failing: int
     chosen = sick[:3] if failing is None else sick[:failing + 2]
     few = [host for host in few if host in chosen or not host.sick]
     _fleet.ready(hosts)
-    own = folder / "{0}-{1}".format(shape["name"], "control" if failing is None else "later")
-    shutil.rmtree(own, ignore_errors=True)
-    own.mkdir(parents=True)
+    own = _fresh(folder / "{0}-{1}".format(shape["name"], "control" if failing is None else "later"))
     extra = {} if failing is None else {chosen[failing].name: {"pressure_probe_url": DEAD_URL}}
-    inventory = _fleet.inventory(own, few, extra)
-    play = Play(own, playbook(shape, own, False), str(inventory), variables=dict(VARIABLES, pressure_serial=1))
+    play = start(shape, False, few, own, extra, dict(VARIABLES, pressure_serial=1))
     play.wait()
     wrong: list[str] = []
     good = chosen if failing is None else chosen[:failing]
@@ -226,12 +246,12 @@ def control(shape: dict[str, Any], hosts: list[Host], folder: Path, failing: int
 def part(hosts: list[Host], randomly: random.Random, fast: bool, folder: Path) -> list[dict[str, Any]]:
     """All shapes; of a short run a few, drawn at random."""
     shapes = declared()
-    cases = [(shape, kind) for shape in shapes for kind in (*KINDS, "control", "later") if ONLY_KINDS is None or kind in ONLY_KINDS]
+    cases = [(shape, kind) for kind in (*KINDS, "control", "later") for shape in shapes if ONLY_KINDS is None or kind in ONLY_KINDS]
     # The shipped playbook cannot be put into a block, and its own rescue is what it has anyway.
     cases = [(shape, kind) for shape, kind in cases if not (kind == "rescued" and "playbook" in shape) and not (BARE and kind in ("control", "later"))]
     if fast:
         drawn = randomly.choice([shape["name"] for shape in shapes if "playbook" not in shape])
-        cases = [(shape, kind) for shape, kind in cases if (shape["name"], kind) in (("shipped", "fails"), ("shipped", "control"), (drawn, "rescued"))]
+        cases = [(shape, kind) for shape, kind in cases if (shape["name"], kind) in (("shipped", "fails"), (drawn, "rescued"))]
     rows = []
     for shape, kind in cases:
         try:
@@ -241,11 +261,9 @@ def part(hosts: list[Host], randomly: random.Random, fast: bool, folder: Path) -
                 row = attempt(shape, kind, hosts, folder)
         except LabError as problem:
             row = {"name": "{0}: {1}".format(shape["name"], kind), "shape": shape["name"], "kind": kind, "wrong": [str(problem)]}
+        if BARE:
+            row["wrong"] = []
         rows.append(row)
-        say("{0:4} {1}  {2}".format("FAIL" if row["wrong"] else "ok", row["name"], "; ".join(row["wrong"])[:400] or row["said"]))
+        _report.note("bare" if BARE else "shapes", row)
     return rows
 
-
-def root_relative(path: Path) -> str:
-    """A path for people: nothing of this machine is in it."""
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
