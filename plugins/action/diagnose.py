@@ -23,6 +23,7 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import 
 from ansible_collections.oncall.pressure.plugins.plugin_utils._earlier import read_earlier
 from ansible_collections.oncall.pressure.plugins.plugin_utils._evaluate import HAS_JMESPATH
 from ansible_collections.oncall.pressure.plugins.plugin_utils._located import BadFile
+from ansible_collections.oncall.pressure.plugins.plugin_utils._majority import peers
 from ansible_collections.oncall.pressure.plugins.plugin_utils._markdown import markdown
 from ansible_collections.oncall.pressure.plugins.plugin_utils._report import screen
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import load_rules, resolve_thresholds
@@ -42,7 +43,7 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Returns ``exit_status``, the counts of the fleet under ``summary``, the path under ``report``, and ``mitigations``.
+        """Returns ``exit_status``, the counts of the fleet under ``summary``, the path under ``report``, ``mitigations`` and ``peers``.
 
         No text of any host but names that are harmless by their letters.
         """
@@ -95,7 +96,8 @@ class ActionModule(ActionBase):
         linked = options["link"] and point_latest(folder)
         self._say(screen(document, _shown(options["link"] if linked else folder), ruleset.problems, inventory_words()))
         status = 2 if ruleset.problems else exit_status(document, options["fail_on"])
-        return {"changed": False, "exit_status": status, "summary": document["fleet"], "report": report, "mitigations": _mitigations(document)}
+        return {"changed": False, "exit_status": status, "summary": document["fleet"], "report": report, "mitigations": _mitigations(document),
+                "peers": [] if saved else peers(document["hosts"], {row.host: row.document for row in loaded if row.document is not None})}
 
     @staticmethod
     def _say(text: str) -> None:

@@ -118,4 +118,10 @@ mitigations:
   type: dict
   returned: success
   sample: {"web-3": {"lower_workers": {"pressure_service": "shop-web.service"}}}
+peers:
+  description: The hosts that run a service that something is suggested for on any host, healthy ones too. Empty of saved snapshots.
+  type: list
+  elements: str
+  returned: success
+  sample: ["web-3", "web-4"]
 """

@@ -68,6 +68,12 @@ def crowds(diagnosed: t.Mapping[str, Row], snapshots: t.Mapping[str, Row], entri
     return found
 
 
+def peers(diagnosed: t.Mapping[str, Row], snapshots: t.Mapping[str, Row]) -> list[str]:
+    """The hosts that answered and run what a verdict with a mitigation names, healthy ones too: whose changes must be known before anything is changed."""
+    named = {label(verdict) for row in diagnosed.values() for verdict in rows(row, "verdicts") if verdict.get("mitigations")} - {None}
+    return [host for host, row in diagnosed.items() if row.get("reached") is True and named & _runs(snapshots.get(host) or {})]
+
+
 def _runs(snapshot: Row) -> set[str]:
     """Everything that a host's services are called."""
     return {name for row in rows(snapshot, "services") for name in (text(row, "id"), text(row, "name"), text(row, "component")) if name}

@@ -10,7 +10,7 @@ from typing import Any, Dict, List
 
 import plans
 import pytest
-from ansible_collections.oncall.pressure.plugins.plugin_utils import _plan
+from ansible_collections.oncall.pressure.plugins.plugin_utils import _majority, _plan
 from ansible_collections.oncall.pressure.plugins.plugin_utils._ladder import Ceilings
 from plans import WEB, acting, busy_job, entry, held, journal, sick, silent, snapshot, suggestion, verdict, well
 
@@ -246,3 +246,12 @@ def test_requests_that_were_limited_count_for_nginx_also_where_a_verdict_names_n
     changes = {host: journal(entry(mitigation="limit_requests", service="nginx of /etc/nginx", age_s=60)) for host in ("m0", "m1")}
     assert len(acting(plans.plan(hosts, snapshots))) == 2
     assert "4 of the 6 hosts that run %s are sick or were just changed" % (name or "nginx") in held(plans.plan(hosts, snapshots, changes=changes), "n0")
+
+
+def test_whose_changes_must_be_known_are_all_that_run_what_is_sick() -> None:
+    hosts = {**sicks(1), **wells(3), "gone-1": silent()}
+    snapshots = {host: snapshot(services=["db.service"] if host == "well-02" else None) for host in hosts}
+    assert _majority.peers(hosts, snapshots) == ["sick-00", "well-00", "well-01"]
+    assert _majority.peers(wells(2), snapshots) == []
+    no_mitigation = {"sick-00": sick(dict(verdict(), mitigations=[])), **wells(2)}
+    assert _majority.peers(no_mitigation, snapshots) == []
