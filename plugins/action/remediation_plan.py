@@ -117,7 +117,8 @@ class ActionModule(ActionBase):
 def _made(folder: str, saved: str, given: str, declared: Declared, asked: Asked) -> Planned:
     """The plan, afresh or of a file. Raises BadPlan, BadDocument, OSError."""
     # before anything else: a mistake in it is the person's who waits
-    wanted = read_plan(_file(given, folder), declared) if given else None
+    path, said = _file(given, folder) if given else ("", [])
+    wanted = read_plan(path, declared) if given else None
     diagnosis = read_document(os.path.join(folder, "diagnosis.json"))
     if not isinstance(diagnosis.get("hosts"), dict):
         raise BadDocument("%s: it is no diagnosis" % os.path.join(folder, "diagnosis.json"))
@@ -128,20 +129,28 @@ def _made(folder: str, saved: str, given: str, declared: Declared, asked: Asked)
         shared = {host: rows[0] for host in snapshots} if rows and all(row == rows[0] for row in rows) else {}
         asked = asked._replace(ceilings={**shared, **asked.ceilings})
     if wanted is not None:
-        return plan_again(wanted, diagnosis, snapshots, declared, asked)
+        planned = plan_again(wanted, diagnosis, snapshots, declared, asked)
+        return planned._replace(notes=[*said, *planned.notes])
     return plan(diagnosis, snapshots, declared, asked)
 
 
-def _file(given: str, folder: str) -> str:
-    """The path of a plan. Raises BadPlan where it was named by the link ``latest``, which points to this very run by now, and cannot be the plan's."""
+def _file(given: str, folder: str) -> tuple[str, list[str]]:
+    """The path of a plan, and a line about it where it was named by the link ``latest``: that pointed to the run before this one when this one began.
+
+    Raises BadPlan where that run made no plan, OSError.
+    """
     path = os.path.expanduser(given)
     if os.path.realpath(path) != os.path.realpath(os.path.join(folder, "plan.json")):
-        return path
-    base = os.path.dirname(os.path.abspath(folder))
-    runs = [os.path.join(base, name, "plan.json") for name in sorted(os.listdir(base)) if name < os.path.basename(os.path.abspath(folder))]
-    found = [run for run in runs if os.path.isfile(run) and not os.path.islink(os.path.dirname(run))]
-    newest = ": the newest is %s" % _near(found[-1]) if found else ""
-    raise BadPlan("%s: this names the folder of this very run, which has no plan yet; name the folder of the plan itself%s" % (given, newest))
+        return path, []
+    base, own = os.path.split(os.path.abspath(folder))
+    runs = [os.path.join(base, name) for name in sorted(os.listdir(base)) if name < own and not os.path.islink(os.path.join(base, name))]
+    # the link is set when a run has its diagnosis
+    before = [run for run in runs if os.path.isfile(os.path.join(run, "diagnosis.json"))]
+    plans = [os.path.join(run, "plan.json") for run in runs if os.path.isfile(os.path.join(run, "plan.json"))]
+    if before and os.path.join(before[-1], "plan.json") in plans:
+        return plans[-1], ["%s was %s when this run began" % (given, _near(plans[-1]))]
+    newest = ", the newest plan is %s" % _near(plans[-1]) if plans else ""
+    raise BadPlan("%s: the run before this one made no plan%s" % (given, newest))
 
 
 def _ceilings(given: t.Mapping[str, t.Any], declared: Declared) -> dict[str, Ceilings]:

@@ -33,7 +33,7 @@ options:
       - A plan that was written by an earlier run, and perhaps edited. Empty plans afresh.
       - It can only take away. A host or a step that was removed is not acted upon, and neither is what it holds. What a fresh diagnosis does not suggest any
         more, on the same host in the same boot, is dropped and said.
-      - The link C(latest) points to this run by now. Name the folder of the plan itself.
+      - The link C(latest) points to this run by now, and is taken for the run before.
     type: str
     default: ""
   snapshots:

@@ -123,8 +123,11 @@ def test_a_plan_afresh_then_from_its_file_then_in_another_boot(tmp_path: Path) -
         "-e '{\"pressure_never\": [\"pause_jobs\"]}' -e pressure_mode=apply -e pressure_plan=reports/20260101T000000Z/plan.json\n" in ran.out
     assert "hunter2" not in ran.out and "token" not in ran.out
 
-    ran = run(tmp_path, "20260101T000001Z", snapshots(), dict(free, plan=first, mode="apply"))
+    # as the screen names it; by the time that it is read, the link is this run's
+    latest = str(tmp_path / "reports" / "latest" / "plan.json")
+    ran = run(tmp_path, "20260101T000001Z", snapshots(), dict(free, plan=latest, mode="apply"))
     assert ran.returned["act"] == ["web-1"] and "1 being changed" in ran.out and "apply with" not in ran.out
+    assert "reports/latest/plan.json was reports/20260101T000000Z/plan.json when this run began" in " ".join(ran.out.split())
 
     ran = run(tmp_path, "20260101T000002Z", snapshots(taken={"boot_id": "another"}), dict(free, plan=first, mode="apply"))
     assert ran.returned["act"] == [] and ran.returned["left"] == {"web-1": "the host has moved on since the plan: it was started again"}
@@ -143,8 +146,8 @@ BAD = [
     ({"plan": "{base}/none.json"}, "none.json: No such file or directory"),
     ({"plan": "{base}/broken.json"}, "broken.json: hosts.web-1.steps[0].mitigation: fly is no mitigation (known: "),
     ({"plan": "{base}/plan.yml"}, "plan.yml:1: not JSON"),
-    ({"plan": "{base}/reports/latest/plan.json"}, "names the folder of this very run, which has no plan yet; name the folder of the plan itself: "
-     "the newest is reports/20251231T235959Z/plan.json"),
+    ({"plan": "{base}/reports/latest/plan.json"}, "latest/plan.json: the run before this one made no plan, "
+     "the newest plan is reports/20251231T235959Z/plan.json"),
     ({"ceilings": {"web-1": {"max_disruption": "severe"}}}, "pressure_max_disruption must be one of none, low, medium, high, not 'severe' (of web-1)"),
     ({"ceilings": {"web-1": 3}}, "the ceilings of web-1 must be a mapping"),
     ({"majority": -1}, "pressure_majority must not be below zero"),
@@ -159,9 +162,9 @@ def test_bad_input_is_one_line_each_and_no_plan(tmp_path: Path) -> None:
         {"mitigation": "fly", "variables": {}, "for": {"rule": "a.b", "service": None}}]}}}
     (tmp_path / "broken.json").write_text(json.dumps(broken), encoding="utf-8")
     (tmp_path / "plan.yml").write_text("hosts: {web-1: {act: true}}\n", encoding="utf-8")
-    earlier = tmp_path / "reports" / "20251231T235959Z"
-    earlier.mkdir(parents=True)
-    (earlier / "plan.json").write_text("{}", encoding="utf-8")
+    for name, file in (("20251231T235959Z", "plan.json"), ("20251231T235959Z-1", "diagnosis.json")):
+        (tmp_path / "reports" / name).mkdir(parents=True)
+        (tmp_path / "reports" / name / file).write_text("{}", encoding="utf-8")
     given = [dict({"changes": {"web-1": FREE}}, **options) for options in json.loads(json.dumps([row[0] for row in BAD]).replace("{base}", str(tmp_path)))]
     ran = run(tmp_path, "20260101T000000Z", snapshots(), *given)
     assert ran.plan is None and len(ran.results) == len(BAD)

@@ -90,6 +90,10 @@ def test_lines_are_not_wider_than_a_screen_but_for_commands() -> None:
     assert [line for line in said[1:] if len(line) > WIDTH and "ansible-playbook" not in line] == []
 
 
+def test_nobody_is_told_to_apply_what_cannot_be() -> None:
+    assert lines({"a": sick()}, SHOWN._replace(exact=""))[-1] == "1 host: 1 to be changed.   plan: reports/latest/plan.json"
+
+
 EVIL = "\x1b[31mred\x1b[0m {{ lookup('pipe','id') }} \u202e\nHELD nothing\x9b2J"
 
 
