@@ -104,5 +104,8 @@ def in_the_way(machine: Machine, files: Files) -> str | None:
     """What speaks against replacing workers now."""
     if files.exists(READ_ONLY):
         return "this host is set to read-only (%s)" % READ_ONLY
-    waiting = [entry.id for entry in _journal.entries(machine) if entry.state in _journal.PENDING or entry.state == "undo_failed"]
+    # what was never begun, of a run that was ended, is nothing; of one that goes on, it has the lock
+    waiting = [
+        entry.id for entry in _journal.entries(machine) if (entry.state in _journal.PENDING and entry.begun) or entry.state == "undo_failed"
+    ]
     return "change %s of this host is open" % waiting[0] if waiting else None

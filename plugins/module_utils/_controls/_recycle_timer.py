@@ -78,9 +78,9 @@ def check(machine: Machine, service: t.Mapping[str, t.Any]) -> None:
 
 def name_of(service: str) -> str:
     """What the units of a service's timer are called; each service has names of its own."""
-    plain = re.sub(r"[^A-Za-z0-9_.-]", "-", service.partition(".service")[0] if service.endswith(".service") else service)
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "-", service[:-len(".service")] if service.endswith(".service") else service)[:120]
     unlike = "" if plain + ".service" == service else "-" + hashlib.sha256(service.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return "oncall-pressure-recycle-%s%s" % (plain[:120], unlike)
+    return "oncall-pressure-recycle-%s%s" % (plain, unlike)
 
 
 def timer_unit(service: str, every_s: int) -> str:

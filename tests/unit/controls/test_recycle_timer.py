@@ -65,7 +65,8 @@ def test_the_program_starts_alone(operations: t.List[t.Dict[str, t.Any]], tmp_pa
 
 def test_names_are_units_and_no_two_services_share_one() -> None:
     names = {given: _recycle_timer.name_of(given) for given in (
-        "web.service", "web@1.service", "web@2.service", "web-1.service", r"web\x2d1.service", "supervisor:web", "supervisor-web.service", "web")}
+        "web.service", "web@1.service", "web@2.service", "web-1.service", r"web\x2d1.service", "supervisor:web", "supervisor-web.service", "web",
+        "web.service.service", "x" * 130 + "1.service", "x" * 130 + "2.service")}
     assert len(set(names.values())) == len(names)
     assert all(re.match(r"oncall-pressure-recycle-[A-Za-z0-9_.-]+\Z", name) for name in names.values())
     assert names["web.service"] == "oncall-pressure-recycle-web"
