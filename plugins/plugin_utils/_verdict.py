@@ -95,7 +95,8 @@ def standing(snapshot: t.Mapping[str, t.Any], rule: Rule, service: str | None, t
         if subject.kind != rule.subject:
             continue
         finding, missing = _apply(rule, subject, Selector(subject.data), thresholds, snapshot, {(rule.id, subject.service)})
-        if finding is not None and service in (finding.service, None):
+        # a rule about the whole host that now names another service holds all the same: what asked for the step is not over
+        if finding is not None and (service in (finding.service, None) or rule.says.service):
             return "held", []
         if subject.service == service or rule.subject != "service" or rule.says.service:
             met = True
@@ -106,6 +107,15 @@ def standing(snapshot: t.Mapping[str, t.Any], rule: Rule, service: str | None, t
     if said or not met:
         return "unknown", list(dict.fromkeys(said)) or ["%s was not seen" % (service or rule.subject)]
     return "clear", []
+
+
+def shorter(thresholds: t.Mapping[str, Threshold], part: float) -> dict[str, Threshold]:
+    """Thresholds for a look whose traffic window is only a part of the diagnosis's: in less time there are fewer requests, which is no relief."""
+    return {
+        name: threshold._replace(enter=threshold.enter * part, leave=threshold.leave * part)
+        if name == "requests" and threshold.unit == "count" else threshold
+        for name, threshold in thresholds.items()
+    }
 
 
 def _apply(

@@ -6,14 +6,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import pytest
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import load_rules, resolve_thresholds
-from ansible_collections.oncall.pressure.plugins.plugin_utils._verdict import essential_gaps, judge, standing
+from ansible_collections.oncall.pressure.plugins.plugin_utils._verdict import essential_gaps, judge, shorter, standing
 
 RULES = Path(__file__).resolve().parent.parent.parent.parent / "roles" / "diagnose" / "files" / "rules"
+
+_SPEC = importlib.util.spec_from_file_location("pressure_verdict_support", Path(__file__).resolve().parent.parent / "rules" / "support.py")
+assert _SPEC is not None and _SPEC.loader is not None
+support = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(support)
 
 
 def measured() -> Dict[str, Any]:
@@ -128,3 +134,33 @@ def test_a_service_that_is_not_there_any_more_is_no_answer() -> None:
     rule = rules["web.too_many_workers_for_memory"]
     state, missing = standing(measured(), rule, "shop.service", resolve_thresholds(rules, {})[rule.id])
     assert state == "unknown" and missing == ["shop.service was not seen"]
+
+
+def hot(part: float, service: str = "shop-web.service", path_requests: int = 400) -> Dict[str, Any]:
+    """The host of the rule's own case, busy with one path, seen for a part of ten minutes."""
+    case = next(case for case in support.load("traffic.yml") if (case["rule"], case["expect"]) == ("nginx.hot_path", "fired"))
+    snapshot: Dict[str, Any] = support.snapshot(case)
+    row = next(row for row in snapshot["services"] if row["id"] == "shop-web.service")
+    row.update(id=service, name=service)
+    seen = snapshot["nginx"]
+    seen["paths"][0]["requests"] = path_requests
+    seen.update(window_s=600 * part, covered_s=600 * part, requests=int(seen["requests"] * part))
+    for path in seen["paths"]:
+        path["requests"] = int(path["requests"] * part)
+    return snapshot
+
+
+def test_fewer_requests_in_a_shorter_window_are_no_relief() -> None:
+    rules = load_rules(str(RULES), []).rules
+    rule, limits = rules["nginx.hot_path"], resolve_thresholds(rules, {})["nginx.hot_path"]
+    service = "shop-web.service"
+    assert standing(hot(1.0), rule, service, limits)[0] == "held"
+    assert standing(hot(0.06), rule, service, shorter(limits, 0.06))[0] == "held"
+    assert standing(hot(0.06, path_requests=30), rule, service, shorter(limits, 0.06))[0] == "clear"
+    assert shorter(limits, 1.0) == limits
+
+
+def test_a_rule_of_the_whole_host_that_names_another_service_now_is_not_over() -> None:
+    rules = load_rules(str(RULES), []).rules
+    rule, limits = rules["nginx.hot_path"], resolve_thresholds(rules, {})["nginx.hot_path"]
+    assert standing(hot(1.0, service="other.service"), rule, "shop-web.service", limits)[0] == "held"
