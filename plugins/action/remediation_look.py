@@ -19,13 +19,16 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host._text import
 from ansible_collections.oncall.pressure.plugins.plugin_utils import _checks, _documents, _ledger, _outcome, _outcome_text
 from ansible_collections.oncall.pressure.plugins.plugin_utils._located import BadFile
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import load_rules, resolve_thresholds
-from ansible_collections.oncall.pressure.plugins.plugin_utils._verdict import standing
+from ansible_collections.oncall.pressure.plugins.plugin_utils._verdict import shorter, standing
 
 #: Seconds between two looks, least and most.
 _PAUSE_S: t.Final = (5.0, 30.0)
 
 #: Looks in a row without an answer after which a host that was well is lost: one may be missed for load.
 _SILENT: t.Final = 3
+
+#: The traffic window that thresholds of requests are meant for, in seconds: the diagnosis's own.
+_TRAFFIC_S: t.Final = 600
 
 
 class Seen(t.NamedTuple):
@@ -76,7 +79,7 @@ class ActionModule(ActionBase):
         """One look before the first step: the plan may be older than what it is for."""
         if self._task.check_mode:
             return {"changed": False, "effect": None, "decision": "none"}
-        seen = self._look(outcome, 3600, 600)
+        seen = self._look(outcome, 3600, _TRAFFIC_S)
         if seen.snapshot is None:
             return self._lost(outcome, None, seen)
         _outcome.note_effects(outcome, seen.effects)
@@ -206,7 +209,7 @@ class ActionModule(ActionBase):
         for row in outcome["justified"]:
             rule = self._rules.get(row["rule"])
             found, gaps = ("unknown", ["there is no rule %s" % row["rule"]]) if rule is None else standing(
-                document, rule, row["service"], self._thresholds[rule.id])
+                document, rule, row["service"], shorter(self._thresholds[rule.id], min(traffic_window / _TRAFFIC_S, 1.0)))
             effects[(row["rule"], row["service"])] = found
             missing += gaps
         return Seen(effects, missing, document)
