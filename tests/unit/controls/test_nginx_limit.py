@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import pytest
 from ansible_collections.oncall.pressure.plugins.module_utils._components._nginx_files import View
 from ansible_collections.oncall.pressure.plugins.module_utils._controls import (
-    _nginx_config_file, _nginx_limit_clients, _nginx_limit_config, _nginx_limit_levels, _nginx_limit_probe, _nginx_limit_text, _nginx_limit_traffic,
+    _nginx_config_file, _nginx_limit, _nginx_limit_clients, _nginx_limit_config, _nginx_limit_levels, _nginx_limit_probe, _nginx_limit_text, _nginx_limit_traffic,
 )
 from ansible_collections.oncall.pressure.plugins.module_utils._components._nginx_files import Master
 from ansible_collections.oncall.pressure.plugins.module_utils._controls._nginx_limit_traffic import Client, Traffic
@@ -274,3 +274,17 @@ def test_reached_needs_other_workers_than_before() -> None:
     assert not _nginx_config_file.reached(operation, before, dict(now, workers=[]))
     assert not _nginx_config_file.reached(operation, before, dict(now, sha256="b"))
     assert not _nginx_config_file.reached(operation, now, now) and _nginx_config_file.reached(operation, dict(now, loaded=True), dict(now, loaded=True))
+
+
+@pytest.mark.parametrize("own, others, refused", [(96, 4, False), (100, 4, True), (100, 101, False), (3, 0, False)])
+def test_our_own_requests_are_no_proxys(own: int, others: int, refused: bool) -> None:
+    """A limit that is asked for again, on a path that hardly anybody asks for, meets the requests by which the first was seen at work."""
+    clients = [Client("127.0.0.1", own, own, "kept"), Client("192.0.2.7", others, others, "")]
+    config = _nginx_limit_config.Config("f", http("server { listen 80; }"), [], ["f"], None, [])
+    asked = _nginx_limit._Asked(_nginx_limit_text.path_of("/export"), None, [])
+    traffic = Traffic(600.0, own + others, clients, [])
+    if refused:
+        with pytest.raises(_nginx_limit.ByHand, match="come from addresses that are never limited"):
+            _nginx_limit._refuse_proxies(config, asked, traffic)
+    else:
+        _nginx_limit._refuse_proxies(config, asked, traffic)
