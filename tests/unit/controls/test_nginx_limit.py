@@ -13,7 +13,8 @@ from typing import Any, Dict, List, Optional, Tuple
 import pytest
 from ansible_collections.oncall.pressure.plugins.module_utils._components._nginx_files import View
 from ansible_collections.oncall.pressure.plugins.module_utils._controls import (
-    _nginx_config_file, _nginx_limit, _nginx_limit_clients, _nginx_limit_config, _nginx_limit_levels, _nginx_limit_probe, _nginx_limit_text, _nginx_limit_traffic,
+    _nginx_config_file, _nginx_limit, _nginx_limit_clients, _nginx_limit_config, _nginx_limit_levels, _nginx_limit_probe, _nginx_limit_text,
+    _nginx_limit_traffic,
 )
 from ansible_collections.oncall.pressure.plugins.module_utils._components._nginx_files import Master
 from ansible_collections.oncall.pressure.plugins.module_utils._controls._nginx_limit_traffic import Client, Traffic
