@@ -109,7 +109,7 @@ class ActionModule(ActionBase):
             return self._lost(outcome, step, seen)
         decision = _outcome.decide(outcome, number, found)
         step["seconds"] = round(time.time() - float(step.get("taken_s") or time.time()), 1)
-        step["why"] = None if found == "clear" else "%s of %s %s" % (
+        step["why"] = seen.missing[0] if found == "easing" else None if found == "clear" else "%s of %s %s" % (
             step["rule"], step["service"] or "the host", "still holds" if found == "held" else "is not known: %s" % ", ".join(seen.missing[:3]))
         if decision == "carry":
             step["state"] = "carried"
@@ -120,7 +120,7 @@ class ActionModule(ActionBase):
                 "undo": _outcome.together(outcome, number) if decision == "undo" else []}
 
     def _watch(self, outcome: dict[str, t.Any], step: dict[str, t.Any], number: int) -> tuple[str, Seen]:
-        """held, clear, unknown or lost, and the last look. What counts only at a restart that is the next step is not waited for."""
+        """held, clear, unknown, easing or lost, and the last look. What counts only at a restart that is the next step is not waited for."""
         least = self._given["settle"]
         most = least if step.get("acts_now") is False and _outcome.restart_follows(outcome, number) else max(self._given["patience"], least)
         say(_outcome_text.watching(outcome, least, most))
@@ -128,8 +128,9 @@ class ActionModule(ActionBase):
         _sleep(least)
         clear, told = 0, ""
         while True:
-            # kills that came before it could help are not held against it
-            seen = self._look(outcome, max(int(least), 10), max(int(time.monotonic() - started), 30))
+            # Kills that came before it could help are not held against it; rare ones must be missed for longer than a moment.
+            passed = time.monotonic() - started
+            seen = self._look(outcome, max(int(least), int(passed / 2), 10), max(int(passed), 30))
             found = seen.effects.get((step["rule"], step["service"]), "lost")
             clear = clear + 1 if found == "clear" else 0
             if seen.snapshot is not None:
@@ -138,8 +139,11 @@ class ActionModule(ActionBase):
             if found != told and (found != "clear" or clear == 2):
                 say(_outcome_text.standing(outcome, elapsed, found, seen.missing))
                 told = found
-            if clear == 2 or elapsed >= most and clear == 0:
+            if clear == 2:
                 return found, seen
+            if elapsed >= most and clear == 0:
+                easing = _outcome.left_to_finish(step, seen.snapshot, passed) if found == "held" and seen.snapshot is not None else None
+                return ("easing", seen._replace(missing=[easing])) if easing else (found, seen)
             _sleep(min(max(least / 4, 1.0), _PAUSE_S[0]))
 
     def _closing(self, outcome: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -106,7 +106,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 effect:
-  description: How what asked for the step stands, V(held), V(clear), V(unknown), or V(lost) where the host does not answer. Null where nothing was judged.
+  description: How what asked for the step stands, V(held), V(clear), V(unknown), V(easing) where a paused job only finishes what ran before,
+    or V(lost) where the host does not answer. Null where nothing was judged.
   returned: success
   type: str
 decision:

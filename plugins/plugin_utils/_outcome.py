@@ -23,6 +23,7 @@ import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
 from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import SCHEMA
+from ansible_collections.oncall.pressure.plugins.plugin_utils._values import num, rows
 
 Outcome = dict[str, t.Any]
 Step = dict[str, t.Any]
@@ -108,14 +109,30 @@ def taking(outcome: t.Mapping[str, t.Any], number: int, checking: bool) -> Takin
 def decide(outcome: t.Mapping[str, t.Any], number: int, found: str) -> str:
     """What becomes of a step whose effect was watched: ``confirm``, ``undo``, or ``carry`` to the restart that is the next step.
 
-    ``found``: held, clear or unknown. What is not seen to help is undone: that it may help is no reason to keep it.
+    ``found``: held, clear, unknown or easing (see :func:`left_to_finish`). What is not seen to help is undone: that it may help is no reason to keep it.
     """
     step = outcome["steps"][number]
-    if found == "clear":
+    if found in ("clear", "easing"):
         return "confirm"
     if step.get("acts_now") is False and restart_follows(outcome, number):
         return "carry"
     return "undo"
+
+
+def left_to_finish(step: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any], since_s: float) -> str | None:
+    """Why a pause is kept though what the job runs is not over yet; null where that is not so.
+
+    Its effect is that nothing begins: that is seen where the next run was due within the ``since_s`` that it is watched, and none came. To resume it then
+    would add to what runs.
+    """
+    job = next((row for row in rows(snapshot, "jobs", "cron") if row.get("id") == (step.get("variables") or {}).get("pressure_job")), None)
+    ages = [num(run, "age_s") for run in rows(job, "running")]
+    period = num(job, "period_s")
+    if step.get("mitigation") != "pause_jobs" or job is None or job.get("paused") is not True or not ages or period is None or period > since_s:
+        return None
+    if any(age is None or age < since_s for age in ages):
+        return None
+    return "paused, and no run began since; %d that began before %s left to finish" % (len(ages), "is" if len(ages) == 1 else "are")
 
 
 def restart_follows(outcome: t.Mapping[str, t.Any], number: int) -> bool:

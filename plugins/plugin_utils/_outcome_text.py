@@ -80,7 +80,7 @@ def decided(outcome: Outcome, number: int, decision: str) -> str:
     step = outcome["steps"][number]
     later = any(one["state"] == "waiting" for one in outcome["steps"][number + 1:])
     words = {
-        "confirm": "it helped: it is kept",
+        "confirm": "it is kept: %s" % step["why"] if step["why"] else "it helped: it is kept",
         "undo": "it is not seen to help: it is undone%s" % (", then the next step" if later else ""),
         "carry": "it counts at the next start: the restart is the next step",
         "none": "there was nothing to change" if step["state"] == "nothing" else "shown and not done",
@@ -136,7 +136,7 @@ def _block(host: str, outcome: Outcome, inventory: t.Sequence[str]) -> list[str]
             continue
         until = "; ends by itself in %s" % span(step["lifetime_s"]) if step.get("lifetime_s") and step["state"] == "confirmed" else ""
         lines.append("%s%s: %s%s%s" % (margin, step["state"], what(step), until, " (change %s)" % step["entry"] if step.get("entry") else ""))
-        if step["why"] and step["state"] not in ("confirmed",):
+        if step["why"]:
             lines.append("%s  %s" % (margin, step["why"]))
     checks = outcome.get("checks") or {}
     if checks:

@@ -220,3 +220,27 @@ def test_every_way_to_end_has_its_words() -> None:
         outcome = dict(begun(("lower_workers", MEMORY)), state=state, why="because \x1b[31m")
         said = _outcome_text.summary({"web-1": outcome})
         assert "\x1b" not in said and said.count("\n") >= 1
+
+
+def paused(ages: Sequence[Optional[float]], paused: bool = True, period: Optional[float] = 60.0) -> Dict[str, Any]:
+    row = {"id": "/etc/cron.d/shop:3", "paused": paused, "period_s": period, "running": [{"pid": 7, "age_s": age} for age in ages], "overlap": len(ages)}
+    return {"jobs": {"cron": [{"id": "/etc/cron.d/shop:2", "paused": True, "period_s": 60.0, "running": [{"pid": 9, "age_s": 900.0}]}, row]}}
+
+
+@pytest.mark.parametrize("snapshot,since_s,kept", [
+    (paused([400.0, 340.0]), 180.0, True),
+    # one began since: something else starts it
+    (paused([400.0, 20.0]), 180.0, False),
+    # none was due yet, so that none began shows nothing
+    (paused([400.0, 340.0], period=3600.0), 180.0, False),
+    (paused([400.0, 340.0], period=None), 180.0, False),
+    (paused([400.0, None]), 180.0, False),
+    (paused([400.0, 340.0], paused=False), 180.0, False),
+    (paused([]), 180.0, False),
+    ({"jobs": None}, 180.0, False),
+])
+def test_a_pause_is_kept_while_what_ran_before_it_finishes_and_nothing_began_since(snapshot: Dict[str, Any], since_s: float, kept: bool) -> None:
+    step = {"mitigation": "pause_jobs", "variables": {"pressure_job": "/etc/cron.d/shop:3"}}
+    assert bool(_outcome.left_to_finish(step, snapshot, since_s)) == kept
+    assert _outcome.left_to_finish(dict(step, mitigation="lower_workers"), snapshot, since_s) is None
+    assert _outcome.decide(begun(("pause_jobs", MEMORY), states=["applied"]), 0, "easing") == "confirm"
