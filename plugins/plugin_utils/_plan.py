@@ -170,9 +170,9 @@ def _is_there(entry: Row) -> bool:
 
 def finish(hosts: dict[str, dict[str, t.Any]], known: t.Mapping[str, Known], asked: Asked) -> dict[str, t.Any]:
     """The whole document: held too are hosts of a majority, those on which no step is left, and those beyond the cap."""
-    alone = len(known if asked.hosts is None else asked.hosts) == 1
     found: dict[str, Crowd] = {}
-    if not asked.ignore_majority and not alone:
+    # a host that was named alone is counted alone, and is no majority
+    if not asked.ignore_majority:
         entries = {host: one.entries or [] for host, one in known.items()}
         found = crowds({host: one.row for host, one in known.items()}, {host: one.snapshot for host, one in known.items()}, entries, asked.window_s)
     acting = 0

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -99,3 +100,16 @@ def test_a_plan_decides_over_keeping_what_the_role_did(name: str) -> None:
     assert "%s_confirm: false" % name in step
     tasks = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "roles" / name / "tasks").glob("*.yml")))
     assert "__%s_change" % name in tasks and "    - %s_confirm | bool\n" % name in tasks
+
+
+@pytest.mark.parametrize("name", sorted(DECLARED))
+def test_what_a_plan_may_give_a_mitigation_reaches_its_role(name: str) -> None:
+    """An argument that comes from a verdict is a setting of the role, filled in by a rule somewhere, and handed on by the step of remediate."""
+    taken = {"pressure_" + key for key, source in DECLARED[name]["arguments"].items() if source.startswith("verdict")}
+    defaults = yaml.safe_load((ROOT / "roles" / name / "defaults" / "main.yml").read_text(encoding="utf-8"))
+    step = (ROOT / "roles" / "remediate" / "tasks" / "step.yml").read_text(encoding="utf-8")
+    assert taken
+    for variable in taken:
+        settings = [key for key, value in defaults.items() if re.search(r"\b%s\b" % variable, str(value))]
+        assert settings, variable
+        assert any(re.search(r"\b%s: .*\.variables\.%s\b" % (key, variable), step) for key in settings), variable
