@@ -33,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", help="write the results there instead of docs/results/incidents.json")
     parser.add_argument("--remediate", action="store_true", help="have each that has an automatic mitigation remediated, on a host of its own, and judge that")
     parser.add_argument("--update", action="store_true", help="with --remediate: put the rows of this run in the place of an earlier run's")
+    parser.add_argument("--lanes", type=int, default=1, help="with --remediate: how many side by side (1)")
     parser.add_argument("--keep", action="store_true", help="keep the reports")
 
 
