@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 TOOL = Path(sys.executable).parent / "ansible-playbook"
@@ -140,6 +141,14 @@ def test_a_host_whose_journal_nobody_read_is_held(tmp_path: Path) -> None:
     assert ran.returned["act"] == [] and ran.returned["held"] == 1
     assert ran.returned["left"]["web-1"] == "what was changed on it before is not known: Connection timed out \\x1b[2J"
     assert "\x1b" not in ran.out
+
+
+def test_what_is_documented_is_what_is_taken() -> None:
+    from ansible_collections.oncall.pressure.plugins.action.remediation_plan import _SPEC as taken
+    from ansible_collections.oncall.pressure.plugins.modules import remediation_plan
+    wanted = ("type", "elements", "choices", "default", "required")
+    documented = yaml.safe_load(remediation_plan.DOCUMENTATION)["options"]
+    assert {name: {key: row[key] for key in wanted if key in row} for name, row in documented.items()} == taken
 
 
 BAD = [
