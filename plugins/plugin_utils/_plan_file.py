@@ -69,10 +69,10 @@ class Given(t.NamedTuple):
 
 def read_plan(path: str, declared: Declared) -> Given:
     """Read and check a plan. Raises BadPlan for a mistake in it, OSError where it cannot be read."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0))
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise BadPlan("%s: it is no file" % path)
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        # a pipe would be waited for, a folder has no words of its own
+        raise BadPlan("%s: it is no file" % path)
+    with open(path, "rb") as stream:
         data = stream.read(LIMIT + 1)
     if len(data) > LIMIT:
         raise BadPlan("%s: it is larger than %d MiB" % (path, LIMIT // 1048576))
