@@ -127,7 +127,7 @@ def test_what_fired_at_an_earlier_look_clears_only_below_its_leave(tmp_path: Pat
 
 
 def test_an_earlier_diagnosis_that_is_none_is_bad_input(tmp_path: Path) -> None:
-    for name, said in (("nowhere.json", "No such file"), ("none.json", "it is no diagnosis")):
+    for name, said in (("nowhere.json", "No such file"), ("none.json", "its schema is None, known is 1")):
         (tmp_path / "none.json").write_text("{}", encoding="utf-8")
         done = play(tmp_path, saved(tmp_path / "saved", web1=support.snapshot(SICK)), "-e", "pressure_earlier=" + str(tmp_path / name))
         assert done.returncode == 2 and said in done.stdout + done.stderr, done.stdout + done.stderr
