@@ -83,6 +83,7 @@ class ActionModule(ActionBase):
         if seen.snapshot is None:
             return self._lost(outcome, None, seen)
         _outcome.note_effects(outcome, seen.effects)
+        outcome["quiet_s"] = round(_outcome.quiet_s(seen.snapshot), 1)
         _ledger.write(self._given["report_dir"], outcome)
         say(_outcome_text.looked(outcome))
         return {"changed": False, "effect": None, "decision": "none"}
@@ -123,7 +124,11 @@ class ActionModule(ActionBase):
         """held, clear, unknown, easing or lost, and the last look. What counts only at a restart that is the next step is not waited for."""
         least = self._given["settle"]
         most = least if step.get("acts_now") is False and _outcome.restart_follows(outcome, number) else max(self._given["patience"], least)
-        say(_outcome_text.watching(outcome, least, most))
+        # where the rule asks for kills: two looks between two of them would call anything a relief
+        rule = self._rules.get(step["rule"])
+        counts_kills = rule is not None and any(place.startswith("derived.kills.") for place in rule.facts.values())
+        quiet = min(float(outcome.get("quiet_s") or 0.0), most) if counts_kills else 0.0
+        say(_outcome_text.watching(outcome, max(least, quiet), most))
         started = time.monotonic()
         _sleep(least)
         clear, told = 0, ""
@@ -139,7 +144,7 @@ class ActionModule(ActionBase):
             if found != told and (found != "clear" or clear == 2):
                 say(_outcome_text.standing(outcome, elapsed, found, seen.missing))
                 told = found
-            if clear == 2:
+            if clear >= 2 and elapsed >= quiet:
                 return found, seen
             if elapsed >= most and clear == 0:
                 easing = _outcome.left_to_finish(step, seen.snapshot, passed) if found == "held" and seen.snapshot is not None else None

@@ -106,6 +106,20 @@ def taking(outcome: t.Mapping[str, t.Any], number: int, checking: bool) -> Takin
     return Taking(True, None)
 
 
+def quiet_s(snapshot: t.Mapping[str, t.Any]) -> float:
+    """How long no kill must be seen before that says anything: twice the time between those of the look before the first step; 0 where there was none.
+
+    Of a single one it is not known how soon the next was due: the whole window then.
+    """
+    kills, window = num(snapshot, "oom", "kills"), num(snapshot, "oom", "window_s")
+    if not kills:
+        return 0.0
+    ages = [age for age in (num(row, "age_s") for row in rows(snapshot, "oom", "events")) if age is not None]
+    if len(ages) >= 2:
+        return 2.0 * (max(ages) - min(ages)) / (len(ages) - 1)
+    return 2.0 * (window or 3600.0) / kills
+
+
 def decide(outcome: t.Mapping[str, t.Any], number: int, found: str) -> str:
     """What becomes of a step whose effect was watched: ``confirm``, ``undo``, or ``carry`` to the restart that is the next step.
 

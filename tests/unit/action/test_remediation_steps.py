@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 from typing import Any, Dict, List, Optional
@@ -56,8 +57,11 @@ class Look(remediation_look.ActionModule):
         self._given = {"report_dir": str(folder), "step": 0, "change": {}, "settle": 0.0, "patience": 0.0, "stable_for": 0.05, "probe_url": "", **given}
         self._task = types.SimpleNamespace(check_mode=False)
         self.looks = looks
+        self.seen = 0
+        self._rules: Dict[str, Any] = {RULE[0]: types.SimpleNamespace(facts={"kills": "derived.kills.count"})}
 
     def _look(self, outcome: Dict[str, Any], oom_window: int, traffic_window: int) -> remediation_look.Seen:
+        self.seen += 1
         found = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
         snapshot = {"host": {"memory": {"used_pct": 40}, "cpu": {"used_pct": 10}}, "oom": {"kills": 0},
                     "services": [{"id": RULE[1], "state": "running", "main_pid": 7}]}
@@ -123,3 +127,26 @@ def test_the_exit_status_is_2_also_where_nobody_reads_what_is_said() -> None:
     assert subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.DEVNULL, env=environment, check=False).returncode == 2
     os.close(writer)
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, env=environment, check=False).returncode == 2
+
+
+@pytest.mark.parametrize("fact,quiet_s,patience,least,most", [
+    ("derived.kills.count", 0.2, 9.0, 0.2, 5.0),
+    # patience bounds it, and a rule that counts no kills does not wait for them
+    ("derived.kills.count", 999.0, 0.2, 0.2, 5.0),
+    ("derived.memory.used_pct", 999.0, 9.0, 0.0, 5.0),
+    ("derived.kills.count", 0.0, 9.0, 0.0, 5.0),
+])
+def test_a_step_is_not_kept_between_two_kills(tmp_path: Path, fact: str, quiet_s: float, patience: float, least: float, most: float) -> None:
+    look = Look(tmp_path, ["clear"], patience=patience)
+    look._rules = {RULE[0]: types.SimpleNamespace(facts={"fact": fact})}
+    outcome = dict(begun(state="applied"), quiet_s=quiet_s)
+    started = time.monotonic()
+    found, dummy = look._watch(outcome, outcome["steps"][0], 0)
+    assert found == "clear" and look.seen >= 2
+    assert least <= time.monotonic() - started < most
+
+
+def test_a_kill_meanwhile_is_seen(tmp_path: Path) -> None:
+    look = Look(tmp_path, ["clear", "clear", "clear", "held"], patience=0.05)
+    outcome = dict(begun(state="applied"), quiet_s=999.0)
+    assert look._watch(outcome, outcome["steps"][0], 0)[0] == "held"

@@ -244,3 +244,15 @@ def test_a_pause_is_kept_while_what_ran_before_it_finishes_and_nothing_began_sin
     assert bool(_outcome.left_to_finish(step, snapshot, since_s)) == kept
     assert _outcome.left_to_finish(dict(step, mitigation="lower_workers"), snapshot, since_s) is None
     assert _outcome.decide(begun(("pause_jobs", MEMORY), states=["applied"]), 0, "easing") == "confirm"
+
+
+@pytest.mark.parametrize("oom,quiet", [
+    ({"kills": 0, "window_s": 3600, "events": []}, 0.0),
+    ({"kills": None, "window_s": 3600, "events": None}, 0.0),
+    ({"kills": 3, "window_s": 3600, "events": [{"age_s": 10}, {"age_s": 30}, {"age_s": 50}]}, 40.0),
+    # how soon the next was due is not known
+    ({"kills": 1, "window_s": 3600, "events": [{"age_s": 10}]}, 7200.0),
+    ({"kills": 2, "window_s": 3600, "events": [{"age_s": None}, {"age_s": 40}]}, 3600.0),
+])
+def test_no_kill_says_something_after_a_while_only(oom: Dict[str, Any], quiet: float) -> None:
+    assert _outcome.quiet_s({"oom": oom}) == quiet
