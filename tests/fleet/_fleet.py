@@ -142,8 +142,9 @@ def _start(host: Host, image: str) -> None:
     run(_containers.run_words(program, host.name, image, lab))
 
 
-def _ready(host: Host) -> None:
-    until = time.monotonic() + 120
+def _make(host: Host, image: str) -> None:
+    _start(host, image)
+    until = time.monotonic() + 300
     words = ""
     while words not in ("running", "degraded"):
         if time.monotonic() > until:
@@ -154,18 +155,16 @@ def _ready(host: Host) -> None:
     host.ask("reset")
 
 
-def up(count: int) -> list[Host]:
-    """So many hosts, made anew."""
+def up(hosts: list[Host]) -> None:
+    """These hosts, made anew."""
     started = time.monotonic()
     image = build()
     if run([engine_name(), "network", "inspect", DATA["network"]], check=False).returncode != 0:
         run([engine_name(), "network", "create", DATA["network"]])
-    hosts = [Host(number + 1) for number in range(count)]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda host: _start(host, image), hosts))
-        list(pool.map(_ready, hosts))
+        # four boot at a time: twenty at once would be slower together
+        list(pool.map(lambda host: _make(host, image), hosts))
     say("{0} hosts ({1:.0f} s)".format(len(hosts), time.monotonic() - started))
-    return hosts
 
 
 def down(hosts: Iterable[Host]) -> None:

@@ -107,7 +107,8 @@ def main() -> int:
     with alone("fleet-hosts") if needed else contextlib.nullcontext():
         try:
             if needed:
-                hosts = _fleet.up(asked.hosts or (10 if asked.fast else _fleet.DATA["count"]))
+                hosts += [Host(number + 1) for number in range(asked.hosts or (10 if asked.fast else _fleet.DATA["count"]))]
+                _fleet.up(hosts)
             rows = run_parts(asked, wanted, hosts, folder)
         except LabError as problem:
             say(str(problem))
