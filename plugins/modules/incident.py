@@ -55,6 +55,11 @@ options:
         (O(oncall.pressure.service_concurrency#module:max_undone)).
     type: bool
     default: false
+  unconfirmed_only:
+    description:
+      - With O(state=undone), leave alone what is confirmed, also where that happened a moment ago.
+    type: bool
+    default: false
   undo_otherwise:
     description:
       - With O(state=confirmed), undo a change at once that does not prove itself. Otherwise the host undoes it at its deadline.
@@ -146,6 +151,7 @@ def main() -> None:
             "owner": {"type": "str", "default": ""},
             "force": {"type": "bool", "default": False},
             "no_effect": {"type": "bool", "default": False},
+            "unconfirmed_only": {"type": "bool", "default": False},
             "undo_otherwise": {"type": "bool", "default": True},
             "settle": {"type": "float", "default": 5.0},
             "probe_url": {"type": "str", "default": ""},
@@ -170,7 +176,7 @@ def main() -> None:
         result = _closing.confirm(machine, given["incident"], given["entry"], probe, given["undo_otherwise"], module.check_mode, owner)
     else:
         result = _closing.take_back(machine, given["incident"], given["entry"], given["force"], module.check_mode, owner,
-                                    _closing.NO_EFFECT if given["no_effect"] else "operator")
+                                    _closing.NO_EFFECT if given["no_effect"] else "operator", given["unconfirmed_only"])
     module.exit_json(**result)
 
 

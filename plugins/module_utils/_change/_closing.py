@@ -224,11 +224,12 @@ def _make_last(hands: Hands, entry: Entry, owner: str) -> str | None:
 
 
 def take_back(
-    machine: Machine, incident: str, entry: str, force: bool, check_mode: bool, owner: str = "", why: str = "operator"
+    machine: Machine, incident: str, entry: str, force: bool, check_mode: bool, owner: str = "", why: str = "operator",
+    unconfirmed_only: bool = False,
 ) -> dict[str, t.Any]:
     """Undo what is open: one change, an incident, or everything, newest first. What fails is said and the rest goes on. ``why``: operator or NO_EFFECT."""
     try:
-        found = chosen(machine, incident, entry)
+        found = _unless_kept(chosen(machine, incident, entry), unconfirmed_only)
         if check_mode or not found:
             return clean_result({"changed": bool(found), "entries": [describe(machine, one) for one in found]})
         lease = _lock(machine, owner)
@@ -241,7 +242,7 @@ def take_back(
     try:
         lease.try_to_say("undoing", 900.0)
         # once more, now that nobody else ends or begins anything
-        for one in chosen(machine, incident, entry):
+        for one in _unless_kept(chosen(machine, incident, entry), unconfirmed_only):
             here = Hands(machine, Files(), one.folder)
             upon = [] if force else _undo.upon(here, one)
             if upon:
@@ -266,6 +267,11 @@ def take_back(
     if problems:
         result.update(failed=True, critical=critical, msg=("CRITICAL: " if critical else "") + "; ".join(problems))
     return clean_result(result)
+
+
+def _unless_kept(found: list[Entry], unconfirmed_only: bool) -> list[Entry]:
+    """Without those that are confirmed, where only what waits is meant."""
+    return [one for one in found if not unconfirmed_only or one.state != "confirmed"]
 
 
 def _arm_again(hands: Hands, entry: Entry) -> None:

@@ -183,9 +183,11 @@ def confirmed() -> Dict[str, Any]:
     del order["entries"]
     untouched = {path: row[-1] for path, row in everything().items() if "/lease" not in path} == {
         path: row[-1] for path, row in before.items() if "/lease" not in path}
+    # whoever made a plan while it waited means what still waits
+    spared = _closing.take_back(Machine(), "", "inc/02", False, False, "bob", unconfirmed_only=True)
     kept = states()
     rolled = back()
-    return {"said": said, "nothing": nothing, "order": order, "untouched": untouched, "kept": kept, "rolled": rolled, "after": got(), "states": states(),
+    return {"said": said, "spared": spared, "nothing": nothing, "order": order, "untouched": untouched, "kept": kept, "rolled": rolled, "after": got(), "states": states(),
             "by": [row["by"] for row in rows()], "again": back()}
 
 

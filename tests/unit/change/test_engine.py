@@ -89,6 +89,7 @@ def test_two_changes_of_one_file_are_confirmed_together_and_taken_back_in_order_
     found = run("confirmed")
     assert found["said"]["changed"] is True and "failed" not in found["said"]
     assert found["nothing"] == {"changed": False, "entries": []}
+    assert found["spared"] == {"changed": False, "entries": []}
     assert found["kept"] == ["inc/01 confirmed None", "inc/02 confirmed None"]
     assert found["order"]["failed"] is True and "change inc/02 by ann was made upon it: undo that first" in found["order"]["msg"]
     assert found["untouched"]
