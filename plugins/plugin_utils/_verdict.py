@@ -15,7 +15,7 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._evaluate import C
 from ansible_collections.oncall.pressure.plugins.plugin_utils._format import age, fill
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import Rule, Sentence, Threshold
 from ansible_collections.oncall.pressure.plugins.plugin_utils._subjects import NEEDED, Subject, collector, subjects
-from ansible_collections.oncall.pressure.plugins.plugin_utils._values import num, plain, rows, text
+from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, num, plain, rows, text
 
 Facts = t.Mapping[str, t.Any]
 Thresholds = t.Mapping[str, t.Mapping[str, Threshold]]
@@ -87,7 +87,7 @@ def judge(
 def standing(snapshot: t.Mapping[str, t.Any], rule: Rule, service: str | None, thresholds: t.Mapping[str, Threshold]) -> tuple[str, list[str]]:
     """How one rule stands on one service that it fired on at an earlier look: ``held``, ``clear`` or ``unknown``, with what is missing.
 
-    It clears only at the ``leave`` of its thresholds. A service that is not there any more is no answer.
+    It clears only at the ``leave`` of its thresholds, and of memory only where the kernel kills no more. A service that is not there is no answer.
     """
     said: list[str] = []
     met = False
@@ -106,6 +106,10 @@ def standing(snapshot: t.Mapping[str, t.Any], rule: Rule, service: str | None, t
         met = True
     if said or not met:
         return "unknown", list(dict.fromkeys(said)) or ["%s was not seen" % (service or rule.subject)]
+    killed = num(at(snapshot, "oom", "services"), service, "kills") if rule.says.resource == "memory" and service else None
+    if killed:
+        # Fewer and larger workers may be another rule's case: to whom they are killed that makes no difference.
+        return "held", ["the kernel still kills processes of %s: %d in the last %s" % (service, killed, age(num(snapshot, "oom", "window_s") or 0))]
     return "clear", []
 
 

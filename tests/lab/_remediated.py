@@ -88,6 +88,12 @@ def _make(host: str) -> None:
     if host == _machine_host.NAME:
         _machine_host.up()
     else:
+        # a machine that others use too may be so busy that a container does not come up in its time
+        for tries in range(3):
+            try:
+                return _hosts.make(host)
+            except LabError as problem:
+                say("{0}: {1}".format(host, problem))
         _hosts.make(host)
 
 

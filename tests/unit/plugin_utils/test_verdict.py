@@ -164,3 +164,23 @@ def test_a_rule_of_the_whole_host_that_names_another_service_now_is_not_over() -
     rules = load_rules(str(RULES), []).rules
     rule, limits = rules["nginx.hot_path"], resolve_thresholds(rules, {})["nginx.hot_path"]
     assert standing(hot(1.0, service="other.service"), rule, "shop-web.service", limits)[0] == "held"
+
+
+def test_a_service_in_which_the_kernel_kills_on_is_not_relieved_whatever_its_workers_look_like() -> None:
+    rules = load_rules(str(RULES), []).rules
+    rule = rules["web.too_many_workers_for_memory"]
+    limits = resolve_thresholds(rules, {})[rule.id]
+    snapshot = measured()
+    service = support.snapshot(next(case for case in support.load("memory.yml") if (case["rule"], case["expect"]) == (rule.id, "clear")))["services"]
+    name = next(row["id"] for row in service if row["component"] == "gunicorn")
+    snapshot["services"] = service
+    assert standing(snapshot, rule, name, limits)[0] == "clear"
+    snapshot["oom"]["services"] = {name: {"kills": 4, "last_age_s": 3.0}}
+    # one large and two small ones: no longer this rule's case, and killed all the same
+    one = next(row for row in service if row["id"] == name)
+    one["workers"] = [{"pid": pid, "age_s": 60.0, "pss_bytes": size << 20, "rss_bytes": size << 20} for pid, size in ((7, 230), (8, 20), (9, 19))]
+    one["worker_summary"].update(count=3, measured=3, median_bytes=20 << 20, largest_bytes=230 << 20, spread_pct=1055.0, total_bytes=269 << 20)
+    state, why = standing(snapshot, rule, name, limits)
+    assert state == "held" and "still kills" in why[0]
+    snapshot["oom"]["services"][name]["kills"] = 0
+    assert standing(snapshot, rule, name, limits)[0] == "clear"
