@@ -187,8 +187,8 @@ def confirmed() -> Dict[str, Any]:
     spared = _closing.take_back(Machine(), "", "inc/02", False, False, "bob", unconfirmed_only=True)
     kept = states()
     rolled = back()
-    return {"said": said, "spared": spared, "nothing": nothing, "order": order, "untouched": untouched, "kept": kept, "rolled": rolled, "after": got(), "states": states(),
-            "by": [row["by"] for row in rows()], "again": back()}
+    return {"said": said, "spared": spared, "nothing": nothing, "order": order, "untouched": untouched, "kept": kept, "rolled": rolled,
+            "after": got(), "states": states(), "by": [row["by"] for row in rows()], "again": back()}
 
 
 def confirm_too_slow() -> Dict[str, Any]:
