@@ -10,6 +10,26 @@ from typing import Any
 from _common import LabError
 
 
+def made_again(earlier: dict[str, Any], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows without the faults that were missed before: these have their places in the earlier table already, and are mended there where they are right."""
+    missed = {_fault(row): row for row in earlier["misses"] if row["part"] == "matrix" and row.get("hit")}
+    left = []
+    for row in rows:
+        before = missed.pop(_fault(row), None) if row.get("hit") else None
+        if before is None:
+            left.append(row)
+        elif not row["wrong"]:
+            earlier["misses"].remove(before)
+            earlier["mended"].append({"fault": "{mitigation}, `{point}`, {kind}".format(**row), "was": "; ".join(before["wrong"])[:300]})
+            earlier["parts"]["matrix"]["failed"] -= 1
+            earlier["parts"]["matrix"]["passed"] += 1
+    return left
+
+
+def _fault(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row.get(word) for word in ("mitigation", "point", "kind", "number"))
+
+
 def merged(earlier: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     """The figures of both. A mitigation that both have faults of cannot be told apart any more: then everything has to be made again."""
     both = sorted(set(earlier["table"]) & set(found["table"]))

@@ -12,7 +12,7 @@ from typing import Any
 
 from _common import ROOT, run
 from _faults import KINDS, percentile
-from _merged import merged
+from _merged import made_again, merged
 
 NAMES = ("matrix", "load", "cases", "paths", "checks", "races", "plays", "machine")
 CACHE = ROOT / ".cache" / "faults"
@@ -185,9 +185,11 @@ def label(row: dict[str, Any]) -> str:
 def write(asked: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     """The figures as JSON, and beside it as a table."""
     path = Path(asked.json) if asked.json else RESULTS
-    found = figures(asked, rows)
     if asked.add and path.exists():
-        found = merged(json.loads(path.read_text(encoding="utf-8")), found)
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        found = merged(earlier, figures(asked, made_again(earlier, rows)))
+    else:
+        found = figures(asked, rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     path.with_suffix(".md").write_text(text(found), encoding="utf-8")
