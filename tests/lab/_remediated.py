@@ -65,10 +65,13 @@ def cases(names: list[str]) -> list[tuple[str, str]]:
 
 
 def chosen(asked: argparse.Namespace) -> list[tuple[str, str]]:
-    names = asked.only.split(",") if asked.only else _incidents.names()
-    found = cases([name.partition("/")[0] for name in names])
-    wanted = {name.partition("/")[2] for name in names} - {""}
-    found = [pair for pair in dict.fromkeys(found) if not wanted or pair[1] in wanted]
+    found: list[tuple[str, str]] = []
+    for given in asked.only.split(",") if asked.only else _incidents.names():
+        name, dummy, way = given.partition("/")
+        ways = [pair for pair in cases([name]) if way in ("", pair[1])]
+        if asked.only and not ways:
+            raise LabError("{0} is not remediated: one of {1}".format(given, ", ".join(map("/".join, cases(_incidents.names())))))
+        found += ways
     return [pair for pair in found if not (asked.no_machine or asked.fast) or _incidents.read(pair[0])["hosts"] != "machines"]
 
 
