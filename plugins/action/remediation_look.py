@@ -34,7 +34,7 @@ _TRAFFIC_S: t.Final = 600
 class Seen(t.NamedTuple):
     """One look: how each justification stands (``lost`` where the host did not answer), what was missing, the snapshot."""
 
-    effects: dict[tuple[str, str | None], str]
+    effects: dict[_outcome.Key, str]
     missing: list[str]
     snapshot: dict[str, t.Any] | None
 
@@ -112,6 +112,8 @@ class ActionModule(ActionBase):
         step["seconds"] = round(time.time() - float(step.get("taken_s") or time.time()), 1)
         step["why"] = seen.missing[0] if found == "easing" else None if found == "clear" else "%s of %s %s" % (
             step["rule"], step["service"] or "the host", "still holds" if found == "held" else "is not known: %s" % ", ".join(seen.missing[:3]))
+        if found == "easing":
+            _outcome.note_effects(outcome, {_outcome.key(step): "easing"})
         if decision == "carry":
             step["state"] = "carried"
         _ledger.write(self._given["report_dir"], outcome)
@@ -136,7 +138,7 @@ class ActionModule(ActionBase):
             # Kills that came before it could help are not held against it; rare ones must be missed for longer than a moment.
             passed = time.monotonic() - started
             seen = self._look(outcome, max(int(least), int(passed / 2), 10), max(int(passed), 30))
-            found = seen.effects.get((step["rule"], step["service"]), "lost")
+            found = seen.effects.get(_outcome.key(step), "lost")
             clear = clear + 1 if found == "clear" else 0
             if seen.snapshot is not None:
                 _outcome.note_effects(outcome, seen.effects)
@@ -158,11 +160,13 @@ class ActionModule(ActionBase):
         services = {str(row["service"]) for row in outcome["justified"] if row["service"]}
         stable_for = self._given["stable_for"]
         started = since = time.monotonic()
+        # between keeping a step and this watch lie the turns of other hosts
+        kept_s = max([float(step.get("kept_s") or 0.0) for step in outcome["steps"]] or [0.0]) or time.time()
         first: dict[str, t.Any] | None = None
         told, silent = "", 0
         while True:
             began = time.monotonic()
-            seen = self._look(outcome, max(int(began - started), 1), max(int(began - started), 30))
+            seen = self._look(outcome, max(int(time.time() - kept_s), 1), max(int(began - started), 30))
             if seen.snapshot is None:
                 silent, since = silent + 1, time.monotonic()
                 if silent < _SILENT:
@@ -174,9 +178,10 @@ class ActionModule(ActionBase):
             silent = 0
             first = first or seen.snapshot
             found = _checks.checks(first, seen.snapshot, services, self._probe())
-            held = [row["rule"] for row in outcome["justified"] if seen.effects.get((row["rule"], row["service"])) == "held"]
+            held = [row for row in outcome["justified"] if seen.effects.get(_outcome.key(row)) == "held"]
             if held:
-                found["stable"] = _checks.Check(False, "%s holds again" % clean(held[0], 100))
+                words = "what began before is not finished" if held[0]["effect"] == "easing" else "%s holds again" % clean(held[0]["rule"], 100)
+                found["stable"] = _checks.Check(False, words)
             outcome["checks"] = {name: check._asdict() for name, check in found.items()}
             good = all(check.holds is True for check in found.values())
             now = time.monotonic()
@@ -191,7 +196,7 @@ class ActionModule(ActionBase):
             # a stretch that is under way may still come to its end
             if now - started >= stable_for and not good or now - started >= 2 * stable_for + 60:
                 outcome["why"] = "; ".join(check.why for check in found.values() if check.holds is not True)[:500] or None
-                if held:
+                if any(row["effect"] != "easing" for row in held):
                     # what was kept has not cleared it for good: no success, whatever was seen before
                     outcome["state"] = "partly"
                 break
@@ -213,13 +218,16 @@ class ActionModule(ActionBase):
         _documents.write_snapshot(folder, outcome["host"], document)
         if "unreached" in document:
             return Seen({}, [str(document["unreached"])], None)
-        effects: dict[tuple[str, str | None], str] = {}
+        effects: dict[_outcome.Key, str] = {}
         missing: list[str] = []
         for row in outcome["justified"]:
             rule = self._rules.get(row["rule"])
-            found, gaps = ("unknown", ["there is no rule %s" % row["rule"]]) if rule is None else standing(
-                document, rule, row["service"], shorter(self._thresholds[rule.id], min(traffic_window / _TRAFFIC_S, 1.0)))
-            effects[(row["rule"], row["service"])] = found
+            if rule is None:
+                found, gaps = "unknown", ["there is no rule %s" % row["rule"]]
+            else:
+                limits = shorter(self._thresholds[rule.id], min(traffic_window / _TRAFFIC_S, 1.0))
+                found, gaps = standing(document, rule, row["service"], limits, row.get("about") if rule.subject == "job" else None)
+            effects[_outcome.key(row)] = found
             missing += gaps
         return Seen(effects, missing, document)
 

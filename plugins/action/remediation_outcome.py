@@ -60,7 +60,8 @@ class ActionModule(ActionBase):
         elif done == "kept":
             own = [row for result in results for row in result.get("entries") or [] if at(row, "entry") == step["entry"]]
             now = next((str(at(row, "state")) for row in own), None)
-            step.update(state="confirmed", lifetime_s=next((seconds for seconds in (num(row, "undone_in_s") for row in own) if seconds), None))
+            left = next((seconds for seconds in (num(row, "undone_in_s") for row in own) if seconds), None)
+            step.update(state="confirmed", lifetime_s=left, kept_s=round(time.time(), 1))
             if now != "confirmed":
                 # nothing waited any more, which is no failure of the module's: an operator's rollback came while it was watched
                 step.update(state="failed", why="it did not wait to be confirmed any more: somebody else confirmed it or undid it (oncall.pressure.status)")

@@ -25,6 +25,9 @@ Outcome = dict[str, t.Any]
 #: How a host may end so that others may follow.
 GOOD: t.Final = ("closed", "improved", "moved_on", "checked")
 
+#: Those of them on which something was done: only they show that it helps.
+PROVEN: t.Final = ("closed", "improved", "checked")
+
 #: How it may end so that none may.
 BAD: t.Final = ("unchanged", "partly", "refused", "held", "lost", "failed")
 
@@ -105,7 +108,7 @@ def stopped(outcomes: t.Mapping[str, Outcome], host: str, batch: t.Collection[st
     if any(state == "held" for state in others.values()):
         return "stopped, as were others before it"
     begun = sorted(name for name, state in others.items() if state == BEGUN)
-    if begun and not any(state in GOOD for state in others.values()):
+    if begun and not any(state in PROVEN for state in others.values()):
         return "%s is under way and none has ended well yet: one host comes first (this play begins several at once: set serial)" % _some(begun)
     return None
 

@@ -9,7 +9,7 @@ Private to oncall.pressure: no stable interface. Pure: documents in, documents a
 An outcome::
 
     {"schema": 1, "kind": "outcome", "host", "state": begun | one of the ledger's, "why": text|null, "began_s", "ended_s" (epoch),
-     "justified": [{"rule", "service", "effect": held|clear|unknown|null}],
+     "justified": [{"rule", "service", "about": job or path|null, "effect": held|clear|easing|unknown|null}],
      "steps": [{"number", "mitigation", "variables", "rule", "service", "rung", "disruption", ..., "state": STATE, "why", "entry", "seconds"}],
      "checks": {NAME: {"holds": bool|null, "why"}}, "lasting": [text], "run": [command], "leftover": [entry]}
 
@@ -26,6 +26,7 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import 
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import num, rows
 
 Outcome = dict[str, t.Any]
+Key = tuple[str, "str | None", "str | None"]
 Step = dict[str, t.Any]
 
 #: What a step copies from the plan.
@@ -50,8 +51,11 @@ def begin(host: str, planned: t.Mapping[str, t.Any], now_s: float) -> Outcome:
     for row in planned.get("steps") or []:
         if row.get("held"):
             continue
-        reason = {"rule": row["for"]["rule"], "service": row["for"]["service"]}
-        if all((one["rule"], one["service"]) != (reason["rule"], reason["service"]) for one in justified):
+        # of jobs and paths a rule may name several on one service: each is a reason of its own
+        variables = row.get("variables") or {}
+        about = variables.get("pressure_job") or variables.get("pressure_path")
+        reason = {"rule": row["for"]["rule"], "service": row["for"]["service"], "about": about}
+        if all(key(one) != key(reason) for one in justified):
             justified.append(dict(reason, effect=None))
         steps.append(dict(
             {key: row.get(key) for key in _COPIED}, **reason, number=len(steps), state="waiting", why=None, entry=None, incident=None, seconds=None))
@@ -61,6 +65,11 @@ def begin(host: str, planned: t.Mapping[str, t.Any], now_s: float) -> Outcome:
         # newest first, as they are undone
         "leftover": [str(row["entry"]) for row in reversed(planned.get("open") or []) if row.get("state") != "confirmed"],
     }
+
+
+def key(row: t.Mapping[str, t.Any]) -> Key:
+    """What a step is taken for: the rule, the service, and of several jobs or paths of one service which."""
+    return row["rule"], row["service"], row.get("about")
 
 
 def closed(host: str, state: str, why: str, now_s: float) -> Outcome:
@@ -74,15 +83,15 @@ def closed(host: str, state: str, why: str, now_s: float) -> Outcome:
 def effect(outcome: t.Mapping[str, t.Any], step: t.Mapping[str, t.Any]) -> str | None:
     """How what asked for a step stood at the last look."""
     for row in outcome["justified"]:
-        if (row["rule"], row["service"]) == (step["rule"], step["service"]):
+        if key(row) == key(step):
             return t.cast("str | None", row["effect"])
     return None
 
 
-def note_effects(outcome: Outcome, effects: t.Mapping[tuple[str, str | None], str]) -> None:
+def note_effects(outcome: Outcome, effects: t.Mapping[Key, str]) -> None:
     """Write down how each justification stands now."""
     for row in outcome["justified"]:
-        row["effect"] = effects.get((row["rule"], row["service"]), row["effect"])
+        row["effect"] = effects.get(key(row), row["effect"])
 
 
 def taking(outcome: t.Mapping[str, t.Any], number: int, checking: bool) -> Taking:
@@ -99,10 +108,12 @@ def taking(outcome: t.Mapping[str, t.Any], number: int, checking: bool) -> Takin
         return Taking(False, "it was taken already")
     if checking:
         # whether it would help is not known: only what would be done first is shown
-        before = any((one["rule"], one["service"]) == (step["rule"], step["service"]) and one["state"] == "checked" for one in steps[:number])
+        before = any(key(one) == key(step) and one["state"] == "checked" for one in steps[:number])
         return Taking(not before, "only where the one before it does not help" if before else None)
     if effect(outcome, step) == "clear":
         return Taking(False, "what asked for it is gone")
+    if effect(outcome, step) == "unknown" and step.get("loses_work"):
+        return Taking(False, "whether it is still so is not known, and work in flight would be lost")
     return Taking(True, None)
 
 
@@ -176,8 +187,8 @@ def settle_carried(outcome: Outcome, number: int, state: str) -> None:
 
 
 def note_clear(outcome: t.Mapping[str, t.Any]) -> list[list[str | None]]:
-    """What is clear now, as (rule, service): a step that begins keeps it, for the case that it is put back."""
-    return [[row["rule"], row["service"]] for row in outcome["justified"] if row["effect"] == "clear"]
+    """What is clear now, as its keys: a step that begins keeps it, for the case that it is put back."""
+    return [list(key(row)) for row in outcome["justified"] if row["effect"] == "clear"]
 
 
 def forget_effect(outcome: Outcome, number: int) -> None:
@@ -185,8 +196,8 @@ def forget_effect(outcome: Outcome, number: int) -> None:
     step = outcome["steps"][number]
     before = step.get("clear_before") or []
     for row in outcome["justified"]:
-        own = (row["rule"], row["service"]) == (step["rule"], step["service"])
-        if own or (row["effect"] == "clear" and [row["rule"], row["service"]] not in before):
+        own = key(row) == key(step)
+        if own or (row["effect"] == "clear" and list(key(row)) not in before):
             row["effect"] = "unknown"
 
 
@@ -229,7 +240,8 @@ def _ending(steps: t.Sequence[Step], states: t.Sequence[str], effects: t.Sequenc
     if "checked" in states:
         return "checked", None
     kept = states.count("confirmed")
-    clear = effects.count("clear")
+    # what was begun before a pause and is left to finish is watched to its end, and no failure of the pause
+    clear = effects.count("clear") + effects.count("easing")
     if clear == len(effects):
         return ("improved", None) if kept else ("moved_on", "what the plan is for is no longer so")
     if kept and clear:

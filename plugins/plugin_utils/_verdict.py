@@ -84,15 +84,18 @@ def judge(
     }
 
 
-def standing(snapshot: t.Mapping[str, t.Any], rule: Rule, service: str | None, thresholds: t.Mapping[str, Threshold]) -> tuple[str, list[str]]:
+def standing(
+    snapshot: t.Mapping[str, t.Any], rule: Rule, service: str | None, thresholds: t.Mapping[str, Threshold], about: str | None = None
+) -> tuple[str, list[str]]:
     """How one rule stands on one service that it fired on at an earlier look: ``held``, ``clear`` or ``unknown``, with what is missing.
 
     It clears only at the ``leave`` of its thresholds, and of memory only where the kernel kills no more. A service that is not there is no answer.
+    ``about``: the one subject that is meant, where the rule looks at several of a service (jobs).
     """
     said: list[str] = []
     met = False
     for subject in subjects(snapshot):
-        if subject.kind != rule.subject:
+        if subject.kind != rule.subject or (about is not None and subject.name != about):
             continue
         finding, missing = _apply(rule, subject, Selector(subject.data), thresholds, snapshot, {(rule.id, subject.service)})
         # a rule about the whole host that now names another service holds all the same: what asked for the step is not over

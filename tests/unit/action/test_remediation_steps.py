@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 import types
 from pathlib import Path
 from typing import Any, Dict, List, Optional
@@ -54,7 +53,7 @@ class Look(remediation_look.ActionModule):
     """The action without a host: looks are given."""
 
     def __init__(self, folder: Path, looks: List[Optional[str]], **given: Any) -> None:
-        self._given = {"report_dir": str(folder), "step": 0, "change": {}, "settle": 0.0, "patience": 0.0, "stable_for": 0.05, "probe_url": "", **given}
+        self._given = {"report_dir": str(folder), "step": 0, "change": {}, "settle": 0.0, "patience": 0.0, "stable_for": 30.0, "probe_url": "", **given}
         self._task = types.SimpleNamespace(check_mode=False)
         self.looks = looks
         self.seen = 0
@@ -65,17 +64,36 @@ class Look(remediation_look.ActionModule):
         found = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
         snapshot = {"host": {"memory": {"used_pct": 40}, "cpu": {"used_pct": 10}}, "oom": {"kills": 0},
                     "services": [{"id": RULE[1], "state": "running", "main_pid": 7}]}
-        return remediation_look.Seen({}, ["no route"], None) if found is None else remediation_look.Seen({RULE: found}, [], snapshot)
+        return remediation_look.Seen({}, ["no route"], None) if found is None else remediation_look.Seen({(*RULE, None): found}, [], snapshot)
 
     def _renew(self) -> None:
         return
 
 
+class Clock:
+    """Time that passes only while something waits, and a little at each look at it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def time(self) -> float:
+        self.now += 0.001
+        return self.now
+
+    monotonic = time
+
+    def sleep(self, seconds: float) -> None:
+        self.now += max(seconds, 0.0)
+
+
 @pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remediation_look, "_sleep", lambda seconds: None)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    passing = Clock()
+    monkeypatch.setattr(remediation_look, "time", passing)
+    monkeypatch.setattr(remediation_look, "_sleep", passing.sleep)
     for module in (remediation_gate, remediation_look, remediation_outcome):
         monkeypatch.setattr(module, "say", lambda text: None)
+    return passing
 
 
 @pytest.mark.parametrize("looks,state", [
@@ -130,23 +148,23 @@ def test_the_exit_status_is_2_also_where_nobody_reads_what_is_said() -> None:
 
 
 @pytest.mark.parametrize("fact,quiet_s,patience,least,most", [
-    ("derived.kills.count", 0.2, 9.0, 0.2, 5.0),
+    ("derived.kills.count", 60.0, 900.0, 60.0, 90.0),
     # patience bounds it, and a rule that counts no kills does not wait for them
-    ("derived.kills.count", 999.0, 0.2, 0.2, 5.0),
-    ("derived.memory.used_pct", 999.0, 9.0, 0.0, 5.0),
-    ("derived.kills.count", 0.0, 9.0, 0.0, 5.0),
+    ("derived.kills.count", 9999.0, 120.0, 120.0, 150.0),
+    ("derived.memory.used_pct", 9999.0, 900.0, 0.0, 30.0),
+    ("derived.kills.count", 0.0, 900.0, 0.0, 30.0),
 ])
-def test_a_step_is_not_kept_between_two_kills(tmp_path: Path, fact: str, quiet_s: float, patience: float, least: float, most: float) -> None:
+def test_a_step_is_not_kept_between_two_kills(tmp_path: Path, clock: Clock, fact: str, quiet_s: float, patience: float, least: float, most: float) -> None:
     look = Look(tmp_path, ["clear"], patience=patience)
     look._rules = {RULE[0]: types.SimpleNamespace(facts={"fact": fact})}
     outcome = dict(begun(state="applied"), quiet_s=quiet_s)
-    started = time.monotonic()
+    started = clock.now
     found, dummy = look._watch(outcome, outcome["steps"][0], 0)
     assert found == "clear" and look.seen >= 2
-    assert least <= time.monotonic() - started < most
+    assert least <= clock.now - started < most
 
 
 def test_a_kill_meanwhile_is_seen(tmp_path: Path) -> None:
-    look = Look(tmp_path, ["clear", "clear", "clear", "held"], patience=0.05)
+    look = Look(tmp_path, ["clear", "clear", "clear", "held"], patience=60.0)
     outcome = dict(begun(state="applied"), quiet_s=999.0)
     assert look._watch(outcome, outcome["steps"][0], 0)[0] == "held"

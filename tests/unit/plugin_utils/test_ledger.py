@@ -51,6 +51,9 @@ def test_one_that_began_and_left_the_play_has_not_ended_well() -> None:
 def test_one_host_comes_first_even_where_the_play_begins_all_at_once() -> None:
     assert "set serial" in str(_ledger.stopped(outcomes(a="begun"), "b", ["a", "b"]))
     assert _ledger.stopped(outcomes(a="begun", d="improved"), "b", ["a", "b"]) is None
+    # one on which nothing was to be done any more shows nothing
+    assert "set serial" in str(_ledger.stopped(outcomes(a="begun", d="moved_on"), "b", ["a", "b"]))
+    assert _ledger.stopped(outcomes(d="moved_on"), "b", ["b"]) is None
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:

@@ -197,6 +197,30 @@ def test_a_loop_says_what_failed_in_it(result: Dict[str, Any], state: str, why: 
     assert _outcome.failed(result) == (state, why)
 
 
+def test_two_jobs_of_one_rule_are_two_reasons() -> None:
+    plan = planned(("pause_jobs", ("jobs.overlap", "cron.service")), ("pause_jobs", ("jobs.overlap", "cron.service")))
+    for step, job in zip(plan["steps"], ("/etc/cron.d/a:3", "/etc/cron.d/b:3")):
+        step["variables"] = {"pressure_job": job}
+    outcome = _outcome.begin("web-1", plan, 1000.0)
+    assert [row["about"] for row in outcome["justified"]] == ["/etc/cron.d/a:3", "/etc/cron.d/b:3"]
+    _outcome.note_effects(outcome, {("jobs.overlap", "cron.service", "/etc/cron.d/a:3"): "clear"})
+    assert [_outcome.effect(outcome, step) for step in outcome["steps"]] == ["clear", None]
+
+
+def test_what_loses_work_is_not_done_on_a_guess() -> None:
+    outcome = begun(("restart_service", MEMORY), effects=["unknown"])
+    outcome["steps"][0]["loses_work"] = True
+    assert not _outcome.taking(outcome, 0, False).take
+    outcome["justified"][0]["effect"] = "held"
+    assert _outcome.taking(outcome, 0, False).take
+
+
+def test_a_pause_is_no_failure_for_what_it_lets_finish() -> None:
+    outcome = begun(("pause_jobs", MEMORY), states=["confirmed"], effects=["easing"])
+    _outcome.finish(outcome, 2000.0)
+    assert outcome["state"] == "improved"
+
+
 def test_one_of_two_reasons_cleared_is_no_success() -> None:
     outcome = begun(("lower_workers", MEMORY), ("limit_requests", TRAFFIC), states=["confirmed", "undone"], effects=["clear", "held"])
     _outcome.finish(outcome, 2000.0)
