@@ -186,7 +186,7 @@ def one(bench: Bench, cell: Cell, within_s: int = WITHIN_S) -> dict[str, Any]:
     run = bench.host.start(words_for(request), terminal=cell.kind == "cut" and cell.number % 2 == 1)
     said = b""
     try:
-        shot = bench.ask("shoot", kind=cell.kind, timeout_s=60)
+        shot = bench.ask("shoot", kind=cell.kind, timeout_s=max(60, within_s))
         if cell.kind == "reboot" and shot["hit"]:
             bench.host.reboot()
         try:

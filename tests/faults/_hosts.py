@@ -126,7 +126,7 @@ class Host:
 
     def settled(self) -> None:
         """Wait until nothing on the host starts any more."""
-        until = time.monotonic() + 240
+        until = time.monotonic() + 600
         while self.sh("systemctl is-system-running 2>&1 || true", check=False).strip() not in ("running", "degraded"):
             if time.monotonic() > until:
                 raise LabError("{0} does not come up".format(self.name))
@@ -164,7 +164,7 @@ class Machine(Host):
         before = self.identity()
         run(self.ssh_words("echo 1 > /proc/sys/kernel/sysrq; (sleep 0.2; echo b > /proc/sysrq-trigger) >/dev/null 2>&1 &"), check=False, timeout_s=30)
         run(["ssh", "-O", "exit", *self.ssh_words("", multiplexed=True)[1:-1]], check=False, timeout_s=20)
-        until = time.monotonic() + 300
+        until = time.monotonic() + 1200
         while time.monotonic() < until:
             time.sleep(1)
             try:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import subprocess
 import time
 from typing import Any
 
@@ -43,7 +44,12 @@ def wait_ready(name: str, timeout_s: float = 120) -> None:
     until = time.monotonic() + timeout_s
     last = ""
     while time.monotonic() < until:
-        done = ssh(name, "systemctl is-system-running && lab-check " + name, check=False, timeout_s=60)
+        try:
+            done = ssh(name, "systemctl is-system-running && lab-check " + name, check=False, timeout_s=60)
+        except subprocess.TimeoutExpired:
+            # a login that hangs while a machine boots is no answer either
+            last = "no answer within 60 s"
+            continue
         last = (done.stdout.strip() or done.stderr.strip())[-200:]
         if done.returncode == 0:
             return

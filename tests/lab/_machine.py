@@ -133,7 +133,8 @@ def _up(data: dict[str, Any]) -> None:
         done = subprocess.run(_qemu_words(folder, data), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         if done.returncode != 0:
             raise LabError("qemu does not start: " + done.stdout.decode("utf-8", "backslashreplace").strip()[-300:])
-    wait_ready(data["name"], timeout_s=600)
+    # a minute where nothing else runs; many where its two processors are shared by all
+    wait_ready(data["name"], timeout_s=1200)
     say("{0} up ({1:.0f} s)".format(data["name"], time.monotonic() - started))
 
 

@@ -45,12 +45,20 @@ def up() -> None:
     done = subprocess.run(words, env=dict(os.environ, TMPDIR=str(folder)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode != 0:
         raise LabError("qemu does not start: " + done.stdout.decode("utf-8", "backslashreplace").strip()[-300:])
-    until = time.monotonic() + 300
-    while ssh(NAME, "systemctl is-system-running --wait", check=False, timeout_s=120).stdout.strip() not in ("running", "degraded"):
+    until = time.monotonic() + 1200
+    while not _is_up():
         if time.monotonic() > until:
             raise LabError(NAME + " does not come up")
         time.sleep(1)
     _hosts.install(NAME)
+
+
+def _is_up() -> bool:
+    """Whether nothing starts any more; a login that hangs while it boots is no answer."""
+    try:
+        return ssh(NAME, "systemctl is-system-running", check=False, timeout_s=60).stdout.strip() in ("running", "degraded")
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def down() -> None:
