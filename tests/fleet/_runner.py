@@ -58,6 +58,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--names", help="of the data files only these, joined by commas; the report keeps what was found for the others")
     parser.add_argument("--kinds", help="of the failures of shapes only these, joined by commas: fails, unreachable, rescued, control, later")
     parser.add_argument("--hosts", type=int, help="how many hosts there are; as many as hosts.yml says, ten in a short run")
+    parser.add_argument("--prefix", default="", help="begin the hosts' names with this, so that two runs do not share them")
     parser.add_argument("--seed", type=int, help="draw everything as that run did")
     parser.add_argument("--json", help="write the figures there instead of docs/results/fleet.json")
     parser.add_argument("--report", action="store_true", help="run nothing: write docs/results from the last run of each part")
@@ -99,12 +100,13 @@ def main() -> int:
         module.NAMES = asked.names.split(",") if asked.names else None
     _shapes.ONLY_KINDS = asked.kinds.split(",") if asked.kinds else None
     _report.SEED, _report.SAMPLE = asked.seed, asked.fast
-    folder = _report.CACHE / "runs"
+    _fleet.PREFIX = asked.prefix
+    folder = _report.CACHE / ("runs" + asked.prefix)
     # an order to end takes along the runs that are under way
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     hosts: list[Host] = []
     needed = any(PARTS[name][1] for name in wanted)
-    with alone("fleet-hosts") if needed else contextlib.nullcontext():
+    with alone("fleet-hosts" + asked.prefix) if needed else contextlib.nullcontext():
         try:
             if needed:
                 hosts += [Host(number + 1) for number in range(asked.hosts or (10 if asked.fast else _fleet.DATA["count"]))]

@@ -68,9 +68,8 @@ def playbook(shape: dict[str, Any], folder: Path, rescued: bool) -> str:
             # a role of a play cannot be in a block
             play["tasks"] = act
             del play["roles"]
-        inner = play["tasks"] if "handlers" not in play else act
-        play.pop("handlers", None)
-        play["tasks"] = [{"name": "Whatever comes", "block": inner, "rescue": [{"name": "Swallow it", "ansible.builtin.debug": {"msg": "all is well"}}]}]
+        swallow = [{"name": "Swallow it", "ansible.builtin.debug": {"msg": "all is well"}}]
+        play["tasks"] = [{"name": "Whatever comes", "block": play["tasks"], "rescue": swallow}]
     (folder / "act.yml").write_text(json.dumps(act), encoding="utf-8")
     path = folder / "site.yml"
     path.write_text(json.dumps([play], indent=1), encoding="utf-8")
