@@ -126,7 +126,7 @@ def cron_reboot(scene: Scene) -> None:
 
 def timer_busy(scene: Scene) -> None:
     """A timer's service uses a whole processor; paused, and what runs is stopped; then resumed by the host, and once more by a rollback."""
-    _timer(scene, 45)
+    _timer(scene, 120)
     _measure.until(lambda: _running(scene) >= 1, 60, "its service runs")
     scene.note()
     time.sleep(5)
