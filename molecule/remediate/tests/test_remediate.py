@@ -101,7 +101,7 @@ def test_it_is_remediated_and_put_back(host: str) -> None:
     time.sleep(10)
     assert kills(host) == killed, "it is killed still"
     status, text = play("status", host)
-    assert status == 0 and "confirmed" in text and UNIT in text, text
+    assert status == 0 and "IN EFFECT" in text and UNIT in text, text
     status, text = play("rollback", host, "-e", "pressure_incident=%s" % outcome["steps"][0]["incident"])
     assert status == 0 and "UNDONE" in text, text
     assert output(connect(host), LOOK) == before
