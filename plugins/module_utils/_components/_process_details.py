@@ -29,6 +29,8 @@ _PSS_WALL_S = 1.0
 _LARGEST = 16
 _IO_PROCESSES = 128
 _OPEN_FILES_PROCESSES = 64
+#: Beside them, of how many that are ready to run it is read how long they stand in line: what is small may burn too.
+_READY_PROCESSES = 64
 
 
 def measure(machine: Machine, processes: t.Mapping[int, Process], workers: t.Sequence[Process], options: Options) -> str | None:
@@ -41,6 +43,8 @@ def measure(machine: Machine, processes: t.Mapping[int, Process], workers: t.Seq
         process.io_before = _io(machine, process.pid)
     for process in chosen[:_OPEN_FILES_PROCESSES]:
         process.open_files = _open_files(machine, process.pid)
+        process.waited_before_ns = _waited_ns(machine, process.pid)
+    for process in [process for process in processes.values() if process.state == "R"][:_READY_PROCESSES]:
         process.waited_before_ns = _waited_ns(machine, process.pid)
     return _pss(machine, chosen, options.pss_budget_s)
 

@@ -51,6 +51,25 @@ def test_a_process_that_never_sleeps_is_told_from_one_that_does() -> None:
     assert used[2] + waited[2] < 0.2
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/schedstat"), reason="this kernel does not keep the times in line (CONFIG_SCHED_INFO)")
+def test_a_small_process_that_is_ready_to_run_is_measured_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is neither a worker nor among the largest."""
+    monkeypatch.setattr(_process_details, "_LARGEST", 0)
+    with subprocess.Popen([sys.executable, "-c", BURN % min(os.sched_getaffinity(0))], stdout=subprocess.PIPE) as child:
+        try:
+            assert child.stdout is not None
+            child.stdout.readline()
+            table = _process_table.first_look(MACHINE, frozenset())
+            _process_details.measure(MACHINE, table.processes, [], Options())
+            _process_table.second_look(MACHINE, table)
+            _process_details.measure_again(MACHINE, table.processes)
+        finally:
+            child.kill()
+    assert table.processes[child.pid].waited_ns is not None
+    asleep = [process for process in table.processes.values() if process.state == "S"]
+    assert asleep and not [process for process in asleep if process.waited_ns is not None]
+
+
 @pytest.mark.parametrize("text,waited", [("12 34567 8\n", 34567), ("", None), ("12", None), ("a b c", None)])
 def test_what_is_not_three_numbers_is_not_known(tmp_path: Path, text: str, waited: object) -> None:
     (tmp_path / "commands.json").write_text("{}")
