@@ -110,7 +110,9 @@ def slow(probes: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"median_s": round(times[len(times) // 2], 3), "p99_s": round(times[min(len(times) - 1, len(times) * 99 // 100)], 3)}
 
 
-USED_NS = "cat /sys/fs/cgroup/cpuacct/cpuacct.usage 2>/dev/null || awk '$1 == \"usage_usec\" {print $2 * 1000}' /sys/fs/cgroup/cpu.stat"
+# Of the group that process 1 is in, without the part that it made for itself.
+USED_NS = r"""own=$(sed -n 's/^[0-9]*:cpuacct:\(.*\)$/\1/p' /proc/1/cgroup); own=${own%/init.scope}
+cat /sys/fs/cgroup/cpuacct$own/cpuacct.usage 2>/dev/null || awk '$1 == "usage_usec" {print $2 * 1000}' /sys/fs/cgroup/cpu.stat"""
 
 
 def cpu_pct(host: Host, over_s: float) -> float:
