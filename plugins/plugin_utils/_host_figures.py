@@ -128,6 +128,8 @@ def traffic_figures(snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
             "path_requests": num(pair, "requests"),
             "path_share": ratio(num(pair, "requests"), num(client, "requests")),
         },
+        # against the hour before, of which nobody counted what was refused
+        "ratio": _let_in(num(nginx, "ratio"), requests, refused),
         "path": {
             "name": text(path, "path"),
             "requests": num(path, "requests"),
@@ -153,9 +155,13 @@ def _served(client: Row) -> float:
     return (num(client, "requests") or 0) - (num(client, "refused") or 0)
 
 
+def _let_in(value: float | None, requests: float | None, refused: float) -> float | None:
+    """The part of a figure of all requests that is of those that were let in."""
+    return value if value is None or not requests or not refused else value * max(requests - refused, 0.0) / requests
+
+
 def _served_per_s(client: Row | None) -> float | None:
-    requests, per_s = num(client, "requests"), num(client, "per_s")
-    return per_s if client is None or not requests or per_s is None else per_s * _served(client) / requests
+    return _let_in(num(client, "per_s"), num(client, "requests"), num(client, "refused") or 0)
 
 
 def _favourite(nginx: t.Any, client: Row | None) -> Row | None:
