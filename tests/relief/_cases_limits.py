@@ -34,9 +34,7 @@ BEGUN_S = 3.0
 def _site(scene: Scene) -> None:
     """A backend of three workers that comes up at a boot, behind a site of nginx."""
     STEPS["gunicorn"](scene.on, {"unit": UNIT, "workers": 3, "port": PORT, "release": "debian", "style": "flags"})
-    # before whatever else a machine that others use too has to do
-    scene.on.sh("systemctl enable --quiet {0}; for pid in $(pgrep -f '^/usr/bin/python3 /usr/bin/gunicorn .*:{1} '); do renice -n -15 -p $pid >/dev/null;"
-                " test ! -e /proc/$pid/autogroup || echo -15 > /proc/$pid/autogroup; done".format(UNIT, PORT))
+    scene.on.sh("systemctl enable --quiet " + UNIT)
     STEPS["nginx"](scene.on, {"name": "relief", "port": SITE_PORT, "upstream": PORT, "format": "combined_like"})
 
 

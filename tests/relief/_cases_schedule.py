@@ -20,8 +20,8 @@ from _scene import Scene
 TAB = "/etc/cron.d/orchard"
 STARTS = "/var/tmp/orchard-starts"
 TIMER, SERVICE = "orchard-report.timer", "orchard-report.service"
-# Starts are marked, then a processor is kept busy for so many seconds of wall clock, before whatever else a machine that others use too has to do.
-WORK = ("import os, time; os.nice(-15); group = '/proc/self/autogroup'; os.path.exists(group) and open(group, 'w').write('-15'); open('{0}', 'a').write('%d\\n' % time.time()); until = time.monotonic() + {1}\n"
+# Starts are marked, then a processor is kept busy for so many seconds of wall clock.
+WORK = ("import time; open('{0}', 'a').write('%d\\n' % time.time()); until = time.monotonic() + {1}\n"
         "while time.monotonic() < until: sum(range(9999))\n")
 
 
