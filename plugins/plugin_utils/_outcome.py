@@ -182,8 +182,9 @@ def together(outcome: t.Mapping[str, t.Any], number: int) -> list[str]:
 
 def settle_carried(outcome: Outcome, number: int, state: str) -> None:
     """What was carried to a step ends as the step does."""
-    for step in _carried(outcome, number):
-        step["state"] = state
+    for step in list(_carried(outcome, number)):
+        # that it did not help by itself is no longer worth a word once it is kept
+        step.update(state=state, why=None if state == "confirmed" else step["why"])
 
 
 def note_clear(outcome: t.Mapping[str, t.Any]) -> list[list[str | None]]:

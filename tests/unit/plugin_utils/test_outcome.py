@@ -101,7 +101,9 @@ def test_what_is_carried_waits_for_the_restart_over_a_step_that_came_to_nothing(
     outcome = begun(("lower_workers", MEMORY), ("recycle_workers", MEMORY), ("restart_service", MEMORY), states=["carried", "undone", "applied"])
     assert _outcome.together(outcome, 2) == ["C/03", "C/01"]
     # the one between them was another's end: it stays as it is
+    outcome["steps"][0]["why"] = "it still holds"
     _outcome.settle_carried(outcome, 2, "confirmed")
+    assert outcome["steps"][0]["why"] is None
     assert [step["state"] for step in outcome["steps"]] == ["confirmed", "undone", "applied"]
 
 
