@@ -34,6 +34,8 @@ def data_of(name: str) -> Any:
 
 
 DATA = data_of("hosts.yml")
+# Set by the command line: hosts that an earlier run left (--keep) are taken as they are, and put back.
+REUSE = False
 # Set by the command line: two runs of the suite do not share hosts whose names begin with other words.
 PREFIX = ""
 
@@ -157,7 +159,8 @@ def _boots(host: Host, image: str) -> bool:
 
 
 def _make(host: Host, image: str) -> None:
-    if not any(_boots(host, image) for unused in range(5)):
+    there = REUSE and _containers.state_of(engine_name(), host.name) == ("running", image)
+    if not there and not any(_boots(host, image) for unused in range(5)):
         raise LabError("{0} does not come up".format(host.name))
     host.begin()
     host.ask("reset")

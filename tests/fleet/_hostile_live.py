@@ -103,7 +103,7 @@ def _runs(facts: Facts, used: list[Host], changed: Host, own: Path) -> list[dict
         ("plan", "remediate", ["-vvv"], {}, (0,), "lower_workers"),
         ("apply in check mode", "remediate", ["--check", "--diff"], {"pressure_mode": "apply"}, (0, 2), "lookup("),
         ("apply", "remediate", ["--diff", "-l", changed.name], {"pressure_mode": "apply"}, (0,), "lookup("),
-        ("rollback", "rollback", ["--diff", "-l", changed.name], {}, (0,), "undone"),
+        ("rollback", "rollback", ["--diff", "-l", changed.name], {}, (0,), "UNDONE"),
     ):
         play = Play(own / what.replace(" ", "-"), "oncall.pressure." + playbook, inventory, *words, variables=dict(asked, **variables))
         play.wait()

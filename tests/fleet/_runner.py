@@ -62,6 +62,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="draw everything as that run did")
     parser.add_argument("--json", help="write the figures there instead of docs/results/fleet.json")
     parser.add_argument("--report", action="store_true", help="run nothing: write docs/results from the last run of each part")
+    parser.add_argument("--reuse", action="store_true", help="take hosts that an earlier run left, where they are of the same image")
     parser.add_argument("--keep", action="store_true", help="leave the hosts running, and what the playbooks said")
     return parser.parse_args()
 
@@ -100,7 +101,7 @@ def main() -> int:
         module.NAMES = asked.names.split(",") if asked.names else None
     _shapes.ONLY_KINDS = asked.kinds.split(",") if asked.kinds else None
     _report.SEED, _report.SAMPLE = asked.seed, asked.fast
-    _fleet.PREFIX = asked.prefix
+    _fleet.PREFIX, _fleet.REUSE = asked.prefix, asked.reuse
     folder = _report.CACHE / ("runs" + asked.prefix)
     # an order to end takes along the runs that are under way
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
