@@ -54,6 +54,8 @@ SITE_PORT = _machine_host.SITE_PORT
 #: Settings of every run, said in the table: shorter than the defaults, or one run would take a quarter of an hour; but for the time that collectors have,
 #: since the machine under the lab is not ours alone.
 SETTINGS = {"settle": 15, "patience": 180, "stable_for": 30, "timeout": 45}
+# Where the incident is about who asks, the probe must not be one of them.
+UNLOGGED = "server {{ listen {0}; access_log off; location / {{ proxy_read_timeout 120s; proxy_pass http://127.0.0.1:{1}; }} }}\n"
 QUIET_S = 12.0
 #: How long it is looked at after the playbook has ended.
 AFTER_S = 35.0
@@ -104,17 +106,19 @@ def _caused(scene: Scene, incident: dict[str, Any], told: dict[str, Any]) -> Non
     """The incident is true, and looked at from before on."""
     machine = scene.host == _machine_host.NAME
     site = told.get("site")
-    if site:
+    if site and told.get("unlogged"):
+        scene.on.write("/etc/nginx/sites-enabled/healed.conf", UNLOGGED.format(SITE_PORT, site))
+        scene.on.sh("nginx -t -q && systemctl reload nginx.service")
+    elif site:
         STEPS["nginx"](scene.on, {"name": "healed", "port": SITE_PORT, "upstream": site, "format": "combined_like"})
     _incidents.cause(incident, scene.host)
     (CACHE / ("spoiled-" + scene.host)).unlink(missing_ok=True)
     looked = told["looked_at"]
     scene.watch(looked["unit"], looked["match"], kind=looked.get("kind", "workers"))
-    port = SITE_PORT if site else told.get("probed_port")
-    if port and machine:
+    if site and machine:
         scene.probe("/probe", _machine_host.OUTSIDE_PORT, at=_machine_host.gateway())
-    elif port:
-        scene.probe("/probe", port)
+    elif site:
+        scene.probe("/probe", SITE_PORT)
     scene.note()
     time.sleep(QUIET_S)
 
