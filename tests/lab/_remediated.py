@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import json
+import importlib
 import queue
 import random
 import shlex
@@ -24,6 +25,7 @@ from typing import Any
 
 import _image
 import _incidents
+import yaml
 from _causes import STEPS
 from _common import ADDED, CACHE, ROOT, LabError, alone, engine, options, run, say, ssh, ssh_key
 
@@ -31,24 +33,24 @@ from _common import ADDED, CACHE, ROOT, LabError, alone, engine, options, run, s
 for folder in ("relief", "faults"):
     sys.path.append(str(ROOT / "tests" / folder))
 
-import _hosts  # noqa: E402
+# found by then, and read by each other when they are loaded: in this order
+_hosts = importlib.import_module("_hosts")
 
 # The relief suite may run at the same time: these have other names and ports.
 _hosts.HOSTS = {"healed-1": (22401, "lab-1"), "healed-2": (22402, "lab-2"), "healed-3": (22403, "lab-3"), "healed-prober": (22404, "lab-1")}
 _hosts.PROBER = "healed-prober"
 _hosts.MACHINE = ("healed-machine", 22405)
 
-import _machine_host  # noqa: E402
+_machine_host = importlib.import_module("_machine_host")
 
 _machine_host.PID_FILE = CACHE / "healed-machine.pid"
 _machine_host.OUTSIDE_PORT = 28082
 
-import _judge  # noqa: E402
-import _judged  # noqa: E402
-import _measure  # noqa: E402
-import state  # noqa: E402
-import yaml  # noqa: E402
-from _scene import Scene  # noqa: E402
+_judge = importlib.import_module("_judge")
+_judged = importlib.import_module("_judged")
+_measure = importlib.import_module("_measure")
+state = importlib.import_module("state")
+Scene = importlib.import_module("_scene").Scene
 
 SITE_PORT = _machine_host.SITE_PORT
 #: Settings of every run, said in the table: shorter than the defaults, or one run would take a quarter of an hour; but for the time that collectors have,

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import importlib
 import os
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from lab_hosts import connect, output
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tests" / "lab"))
 
-import _incidents  # noqa: E402
+_incidents = importlib.import_module("_incidents")
 
 EPHEMERAL = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 DRAWN = _incidents.drawn("gunicorn_workers_memory", int((EPHEMERAL / "seed").read_text(encoding="utf-8")))["values"]
