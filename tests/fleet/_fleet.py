@@ -149,18 +149,18 @@ def _start(host: Host, image: str) -> None:
 def _boots(host: Host, image: str) -> bool:
     """Whether a host comes up; on a machine that has much else to do, systemd in a container now and then gives up or waits for ever at its start."""
     _start(host, image)
-    until = time.monotonic() + 90
-    while time.monotonic() < until:
+    until = time.monotonic() + 240
+    while time.monotonic() < until and _containers.state_of(engine_name(), host.name)[0] == "running":
         words = run([engine_name(), "exec", host.name, "systemctl", "is-system-running"], check=False).stdout.strip()
         if words in ("running", "degraded"):
             return True
-        time.sleep(0.5)
+        time.sleep(1)
     return False
 
 
 def _make(host: Host, image: str) -> None:
     there = REUSE and _containers.state_of(engine_name(), host.name) == ("running", image)
-    if not there and not any(_boots(host, image) for unused in range(5)):
+    if not there and not any(_boots(host, image) for unused in range(3)):
         raise LabError("{0} does not come up".format(host.name))
     host.begin()
     host.ask("reset")

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import yaml
 from _common import ROOT, run, say
 
 RESULTS = ROOT / "docs" / "results" / "fleet.json"
@@ -61,19 +62,33 @@ def figures(names: list[str], rows: list[dict[str, Any]]) -> dict[str, Any]:
     for row in rows:
         part = parts.setdefault(row["part"], {"passed": 0, "failed": 0})
         part["failed" if row["wrong"] else "passed"] += 1
-    shapes = [row for row in rows if row["part"] == "shapes" and "others_changed" in row]
+    tried = [row for row in rows if not any("nothing was tried" in line for line in row["wrong"])]
+    shapes = [row for row in tried if row["part"] == "shapes" and "others_changed" in row]
     bare = [row for row in rows if row["part"] == "bare" and "others_changed" in row]
     return {
         "suite": "fleet", "commits": sorted({str(row["at"]["commit"]) for row in rows}),
         "uncommitted_changes": any(row["at"]["uncommitted_changes"] for row in rows), "seeds": sorted({row["seed"] for row in rows}),
         "passed": sum(1 for row in rows if not row["wrong"]), "failed": sum(1 for row in rows if row["wrong"]), "parts": parts,
-        "not_run": [name for name in names if name not in parts],
+        "not_run": [name for name in names if name not in parts], "not_run_of_a_part": missing(rows),
         "shapes_by_failures": len(shapes), "other_hosts_changed": sum(row["others_changed"] for row in shapes),
         "without_the_gate": {"shapes_by_failures": len(bare), "in_which_others_were_changed": sum(1 for row in bare if row["others_changed"]),
                              "other_hosts_changed": sum(row["others_changed"] for row in bare)},
         "misses": [{"part": row["part"], "name": row["name"], "wrong": row["wrong"]} for row in rows if row["wrong"]],
         "cases": [{"part": row["part"], "name": row["name"], "said": row.get("said", ""), "right": not row["wrong"]} for row in rows],
     }
+
+
+def missing(rows: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """What the data files name and no run has tried yet, for the parts of which something was."""
+    done = {(row["part"], row["name"]) for row in rows}
+    here = Path(__file__).resolve().parent
+    wanted = {"endings": [row["name"] for row in yaml.safe_load((here / "endings.yml").read_text(encoding="utf-8"))]}
+    kinds = {"fails": "fails", "unreachable": "unreachable", "rescued": "rescued", "control": "nothing fails", "later": "a later host fails"}
+    wanted["shapes"] = ["{0}: {1}".format(row["name"], words) for words in kinds.values()
+                        for row in yaml.safe_load((here / "shapes.yml").read_text(encoding="utf-8"))
+                        if not (words == "rescued" and "playbook" in row)]
+    found = {part: [name for name in wanted[part] if (part, name) not in done] for part in wanted}
+    return {part: left for part, left in found.items() if left and any(row["part"] == part for row in rows)}
 
 
 def text(found: dict[str, Any]) -> str:
@@ -93,6 +108,8 @@ def text(found: dict[str, Any]) -> str:
     ]
     if found["not_run"]:
         said += ["Not run yet: {0}.".format(", ".join(found["not_run"])), ""]
+    for part, left in found["not_run_of_a_part"].items():
+        said += ["Of {0} not run yet: {1}.".format(part, ", ".join(left)), ""]
     if found["misses"]:
         said += ["## Missed", ""]
         said += ["- {0}, {1}: {2}".format(row["part"], row["name"], " ".join("; ".join(row["wrong"]).split())[:400]) for row in found["misses"]]
@@ -108,5 +125,7 @@ def write(path: str | None, names: list[str]) -> None:
     target = Path(path) if path else RESULTS
     found = figures(names, kept(names))
     target.parent.mkdir(parents=True, exist_ok=True)
+    # what a playbook said may name where this clone lies
+    found = json.loads(json.dumps(found).replace(str(ROOT) + "/", ""))
     target.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     target.with_suffix(".md").write_text(text(found), encoding="utf-8")
