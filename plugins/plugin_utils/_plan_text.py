@@ -21,6 +21,7 @@ Row = t.Mapping[str, t.Any]
 _VERDICTS = 3
 _LASTING = 3
 _NAMES = 6
+_KEPT = 3
 
 
 class Shown(t.NamedTuple):
@@ -72,8 +73,13 @@ def _acting(host: str, row: Row, width: int) -> list[str]:
         lead = host.ljust(width) if number == 0 else " " * width
         lines.append("%s  %s   cause: %s   confidence: %s" % (lead, headline(verdict), cause(verdict), verdict["confidence"]))
         lines += wrapped(margin, str(verdict["summary"]), len(margin))
-    for change in row["open"]:
+    # the newest, and what waits; a host that was helped often has a long list
+    waiting = [change for change in row["open"] if change.get("state") != "confirmed"]
+    kept = [change for change in row["open"] if change.get("state") == "confirmed"]
+    for change in [*waiting, *kept[::-1][:_KEPT]]:
         lines += wrapped(margin + "before: ", _open(change), len(margin) + 8)
+    if len(kept) > _KEPT:
+        lines.append("%s        and %d more that are kept (oncall.pressure.status lists them)" % (margin, len(kept) - _KEPT))
     number = 0
     for step in row["steps"]:
         if step["held"] is None:

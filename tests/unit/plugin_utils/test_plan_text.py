@@ -113,3 +113,11 @@ def test_nothing_that_a_host_or_a_file_says_reaches_the_terminal_raw() -> None:
     text = _plan_text.said(document, [EVIL], SHOWN._replace(path=EVIL, exact=EVIL, inventory=("-i", EVIL)))
     assert re.findall("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", text) == []
     assert [line for line in text.split("\n") if line.startswith("HELD nothing")] == []
+
+
+def test_a_host_that_was_helped_often_has_a_short_list() -> None:
+    kept = [entry(entry="i/%02d" % number, service="other%d.service" % number, state="confirmed", undone_in_s=None) for number in range(9)]
+    text = "\n".join(lines({"a": sick()}, changes={"a": journal(*kept, entry(entry="w/01", state="verified", undone_in_s=600))}))
+    assert text.count("before: ") == 4 and "and 6 more that are kept" in text
+    assert "w/01" in text and "i/08" in text and "i/00" not in text, "what waits, and the newest"
+    assert text.index("w/01") < text.index("i/08")
