@@ -55,7 +55,7 @@ class Facts:
     def fact(self, text: str, place: str) -> str:
         """The text to plant."""
         canary = self.folder / "c{0}".format(len(self.made))
-        words = self.data["texts"][text].replace("LONG", "0123456789" * 1000).replace("CANARY", str(canary))
+        words = self.data["texts"][text].replace("LONG", "0123456789" * 1000).replace("SURROGATE", "\ud83d").replace("CANARY", str(canary))
         self.made.append(Fact("{0} at {1}".format(text, place), words, canary))
         return words
 
