@@ -265,4 +265,3 @@ def part(hosts: list[Host], randomly: random.Random, fast: bool, folder: Path) -
         rows.append(row)
         _report.note("bare" if BARE else "shapes", row)
     return rows
-

@@ -92,9 +92,8 @@ def main():
         started = time.monotonic()
         if not group or started - asked > 5:
             group, asked = group_of(unit), started
-        row = dict(look(group, kind, match) if group else {"workers": 0, "main": None, "state": None, "caught": None, "ids": [],
-                                                                  "largest_mib": None},
-                   t=started, kills=kills(group) if group else None, cpu_s=cpu_s(group) if group else None)
+        seen = look(group, kind, match) if group else {"workers": 0, "main": None, "state": None, "caught": None, "ids": [], "largest_mib": None}
+        row = dict(seen, t=started, kills=kills(group) if group else None, cpu_s=cpu_s(group) if group else None)
         print(json.dumps(row), flush=True)
         time.sleep(max(0.0, 0.1 - (time.monotonic() - started)))
 
