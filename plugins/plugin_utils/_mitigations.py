@@ -69,7 +69,8 @@ def _declared(located: Located, role: str) -> Mitigation:
     for key, kind in _TYPES.items():
         if key not in data:
             raise located.problem((), "%s is missing" % key)
-        if type(data[key]) is not kind:
+        # a boolean is a number to Python, and none here
+        if not isinstance(data[key], kind) or isinstance(data[key], bool) is not (kind is bool):
             raise located.problem((key,), "%s must be %s" % (key, _WORDS[kind]))
     _choice(located, "disruption", DISRUPTIONS)
     _choice(located, "reversible", REVERSIBLE)

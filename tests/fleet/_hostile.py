@@ -154,8 +154,7 @@ def documents_clean(folder: Path) -> list[str]:
 
 def shown(facts: Facts, text: str) -> int:
     """How many of the planted texts reached one, by their paths (each is another)."""
-    here = {name for name in re.findall(re.escape(str(facts.folder)) + r"/(c[0-9]+)\b", text)}
-    return len(here)
+    return len(set(re.findall(re.escape(str(facts.folder)) + r"/(c[0-9]+)\b", text)))
 
 
 def lines() -> Iterator[tuple[str, Path]]:
