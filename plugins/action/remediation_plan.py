@@ -12,13 +12,13 @@ import re
 import time
 import typing as t
 
-from ansible import constants, context
+from ansible import context
 from ansible.errors import AnsibleError
 from ansible.parsing.splitter import parse_kv
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
 from ansible_collections.oncall.pressure.plugins.action.diagnose import inventory_words
+from ansible_collections.oncall.pressure.plugins.action.remediation_gate import say
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, visible
 from ansible_collections.oncall.pressure.plugins.plugin_utils import _plan_text, _run
 from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import BadDocument, read_document, read_snapshots, write_document
@@ -28,7 +28,6 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._mitigations impor
 from ansible_collections.oncall.pressure.plugins.plugin_utils._plan import Asked, Planned, plan
 from ansible_collections.oncall.pressure.plugins.plugin_utils._plan_file import BadPlan, read_plan
 from ansible_collections.oncall.pressure.plugins.plugin_utils._plan_given import plan_again
-from ansible_collections.oncall.pressure.plugins.plugin_utils._planned_text import FOR_PEOPLE
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import plain
 
 #: Variables that make a plan, and are not said by the command that carries it out itself.
@@ -104,8 +103,7 @@ class ActionModule(ActionBase):
             _near(os.path.join(options["link"] if linked else folder, "plan.json")), "" if saved else _near(path), asked.inventory,
             options["mode"] == "apply",
             again(context.CLIARGS.get("subset"), context.CLIARGS.get("extra_vars") or ()))
-        callback = str(getattr(constants, "DEFAULT_STDOUT_CALLBACK", "default")).rpartition(".")[2]
-        Display().display(_plan_text.said(planned.document, planned.notes, shown), stderr=callback not in FOR_PEOPLE)
+        say(_plan_text.said(planned.document, planned.notes, shown))
         acting = [host for host, row in planned.document["hosts"].items() if row["act"]]
         left = {names[host]: clean(why, 500) for host, why in planned.left.items() if host in names}
         return {

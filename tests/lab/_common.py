@@ -104,3 +104,10 @@ def ssh(host: str, command: str, check: bool = True, stdin: bytes | None = None,
     control = ["-o", "ControlMaster=auto", "-o", "ControlPersist=30", "-o", "ControlPath=/tmp/.oncall-lab-{0}-%C".format(os.getuid())]
     return run(["ssh", *SSH_OPTIONS, *control, "-o", "ConnectTimeout=10", "-p", str(port_of(host)), user + "@127.0.0.1", command],
                check=check, stdin=stdin, timeout_s=timeout_s)
+
+
+def commit() -> str:
+    """Of what was tried: the short hash, and a plus where the product's files had changes that are not committed."""
+    said = run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], check=False).stdout.strip()
+    changed = run(["git", "-C", str(ROOT), "status", "--porcelain", "plugins", "roles", "playbooks"], check=False).stdout.strip()
+    return said + ("+" if changed else "")

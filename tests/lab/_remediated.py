@@ -27,7 +27,7 @@ import _image
 import _incidents
 import yaml
 from _causes import STEPS
-from _common import ADDED, CACHE, ROOT, LabError, alone, engine, options, run, say, ssh, ssh_key
+from _common import ADDED, CACHE, ROOT, LabError, alone, commit, engine, options, run, say, ssh, ssh_key
 
 # Both have files of the same names; those of the first are meant, and of the second only what compares two states of a host.
 for folder in ("relief", "faults"):
@@ -188,7 +188,7 @@ def _played(scene: Scene, incident: dict[str, Any], way: str) -> None:
     scene.figures["workers_after"] = max((look["workers"] for look in looks[-50:]), default=None)
     moments = _judge.Moments(looks[0]["t"], play.started, play.ended or time.monotonic(), looks[-1]["t"])
     scene.figures.update(_judge.relief(looks, moments, told["relief"]))
-    scene.figures.update(_judge.answered(scene.probes(), _measure.kill_times(looks), moments))
+    scene.figures.update(_judge.answered(scene.probes(), _judge.kill_times(looks), moments))
     scene.wrong += _judge.wrong(scene.figures, told)
     if before is not None:
         _as_before(scene, before, unit)
@@ -237,7 +237,7 @@ def _on(host: str, name: str, way: str, seed: int, folder: Path, keep: bool) -> 
             else:
                 run([engine(), "rm", "--force", "--volumes", host], check=False)
     return {"incident": name, "way": way, "host": host, "seed": seed, "drawn": incident["values"], "settings": SETTINGS,
-            "asked": incident["remediated"]["ways"][way].get("variables", {}), "commit": _judged.commit(),
+            "asked": incident["remediated"]["ways"][way].get("variables", {}), "commit": commit(),
             "seconds": round(time.monotonic() - started, 1), "figures": scene.figures, "wrong": scene.wrong}
 
 

@@ -19,7 +19,7 @@ import _hosts
 import _measure
 import yaml
 from _causes import STEPS
-from _common import ROOT
+from _common import ROOT, LabError
 from _measure import Looker
 from _scene import Scene
 
@@ -84,6 +84,9 @@ def client_limited(scene: Scene) -> None:
     time.sleep(60)
     scene.figures["cpu_before_pct"] = _measure.cpu_pct(scene.on, 10)
     rule = "nginx.abusive_client"
+    if scene.figures["cpu_before_pct"] < _leave_pct(rule):
+        # what is below the line before shows nothing by being below it afterwards
+        raise LabError("the host's processors were used {0} %, below {1} before anything was done".format(scene.figures["cpu_before_pct"], _leave_pct(rule)))
     advised = scene.advised(scene.diagnose(), rule, "limit_requests")
     scene.claim(advised == {"path": "/search", "client": CULPRIT}, "it is to be {0}".format(advised))
     tried = scene.play("limit_requests", watch=10, **advised)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import Callable
 
+import _judge
 import _measure
 from _causes import STEPS, UNIT, _start_unit
 from _machine_host import OUTSIDE_PORT, SITE_PORT, gateway
@@ -29,7 +30,7 @@ def gunicorn_memory(policy: str) -> Callable[[Scene], None]:
         time.sleep(20)
         STEPS["load"](scene.on, {"unit": "relief-load.service", "for_s": 900, "groups": [
             {"clients": 8, "rate_per_s": 0.5, "urls": ["http://127.0.0.1:{0}/catalogue?fill={1}&sleep=0.1".format(port, each_mib)]}]})
-        _measure.until(lambda: len(_measure.kill_times(scene.looks())) >= 2, 180, "the kernel kills")
+        _measure.until(lambda: len(_judge.kill_times(scene.looks())) >= 2, 180, "the kernel kills")
         scene.begin()
         scene.figures["workers_before"] = 8
         play = scene.play("stabilize")

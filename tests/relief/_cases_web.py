@@ -9,6 +9,7 @@ import time
 from typing import Any, Callable
 
 import _incidents
+import _judge
 import _measure
 from _causes import STEPS, UNIT, Host, _start_unit
 from _measure import Looker
@@ -80,7 +81,7 @@ def gunicorn_by_hand(release: str, style: str) -> Callable[[Scene], None]:
         scene.no_failure(play.started, "to_the_end", time.monotonic() - 1)
         scene.figures["bad_answers_of_all_in_nginx_log"] = _bad_answers(scene.on)
         scene.claim(scene.figures["bad_answers_of_all_in_nginx_log"] == 0, "nginx answered some request of the load with an error")
-        scene.claim(not _measure.kill_times(scene.looks()), "the kernel killed something: not this case")
+        scene.claim(not _judge.kill_times(scene.looks()), "the kernel killed something: not this case")
 
     return case
 

@@ -63,21 +63,6 @@ def until(holds: Callable[[], bool], timeout_s: float, what: str) -> float:
     return time.monotonic() - started
 
 
-def kill_times(looks: Sequence[dict[str, Any]]) -> list[float]:
-    """When the kernel's counter of kills rose, once for each kill. A group that is made anew counts from nothing."""
-    times: list[float] = []
-    before: int | None = None
-    for look in looks:
-        now = look["kills"]
-        if now is None:
-            before = 0
-            continue
-        if before is not None:
-            times += [look["t"]] * (now - before if now >= before else now)
-        before = now
-    return times
-
-
 def between(rows: Sequence[dict[str, Any]], start: float, end: float) -> list[dict[str, Any]]:
     return [row for row in rows if start <= row["t"] < end]
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from _common import ROOT, run
+from _common import ROOT
 
 RESULTS = ROOT / "docs" / "results" / "relief.json"
 
@@ -38,13 +38,6 @@ def say_row(row: dict[str, Any]) -> None:
     for line in row["wrong"]:
         print("       WRONG: " + line)
     sys.stdout.flush()
-
-
-def commit() -> str:
-    """Of what was tried: the short hash, and a plus where the product's files had changes that are not committed."""
-    said = run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], check=False).stdout.strip()
-    changed = run(["git", "-C", str(ROOT), "status", "--porcelain", "plugins", "roles", "playbooks"], check=False).stdout.strip()
-    return said + ("+" if changed else "")
 
 
 def write(path: str | None, rows: list[dict[str, Any]], order: list[str], update: bool) -> None:

@@ -24,7 +24,7 @@ import _cases_web
 import _hosts
 import _machine_host
 import _report
-from _common import LabError, alone, say
+from _common import LabError, alone, commit, say
 from _scene import Scene
 
 # Name: (host, case). Each is played on a host without a past.
@@ -101,7 +101,7 @@ def attempt(name: str, folder: Path) -> dict[str, Any]:
             scene.end()
         except LabError as problem:
             scene.wrong.append(str(problem))
-    return {"case": name, "host": host, "commit": _report.commit(), "seconds": round(time.monotonic() - started, 1), "figures": scene.figures,
+    return {"case": name, "host": host, "commit": commit(), "seconds": round(time.monotonic() - started, 1), "figures": scene.figures,
             "wrong": scene.wrong}
 
 

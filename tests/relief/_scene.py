@@ -12,6 +12,7 @@ from typing import Any
 
 import _hosts
 import _machine_host
+import _judge
 import _measure
 from _causes import Host
 from _common import LabError
@@ -136,7 +137,7 @@ class Scene:
 
     def kills_stop(self, play: Play, within_s: float = 60.0) -> None:
         """Kills before the playbook was started, none from `within_s` after that on. Call it late enough."""
-        kills = _measure.kill_times(self.looks())
+        kills = _judge.kill_times(self.looks())
         early = [moment for moment in kills if moment < play.started]
         during = [moment for moment in kills if moment >= play.started]
         last_s = max(during) - play.started if during else 0.0
@@ -161,7 +162,7 @@ class Scene:
     def not_by_the_action(self, play: Play, lowered: float | None) -> None:
         """Probes that failed while the playbook ran, without those that the kernel's kills account for; none from the lowering on."""
         looks = self.looks()
-        kills = _measure.kill_times(looks)
+        kills = _judge.kill_times(looks)
         before = _measure.failed(_measure.between(self.probes(), 0, play.started))
         self.figures["failed_before"] = len(before)
         self.figures["probes_before"] = len(_measure.between(self.probes(), 0, play.started))
