@@ -80,7 +80,7 @@ def collect(machine: Machine, options: Options) -> Reading:
 
 def measure(machine: Machine, options: Options, bytes_limit: int, seconds_limit: float) -> Reading:
     """Like :func:`collect`, within the bounds given."""
-    running = _nginx_files.masters(machine)
+    running = _nginx_files.masters(machine, options.daemons)
     if not running:
         return absent("no nginx runs here")
     found = _Found([], [], [], [], [])

@@ -15,6 +15,7 @@ import re
 import stat
 import typing as t
 
+from ansible_collections.oncall.pressure.plugins.module_utils._components._daemons import Daemons, running
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 
 # Where packages put the configuration; asked for in this order where the command line does not say it.
@@ -192,18 +193,14 @@ class View:
         return plain, compressed
 
 
-def masters(machine: Machine) -> list[Master]:
-    """The masters that run, ours before those of containers."""
+def masters(machine: Machine, daemons: Daemons | None = None) -> list[Master]:
+    """The masters that run, ours before those of containers; looked for where ``daemons`` is null."""
     titles: dict[int, tuple[str, int]] = {}
-    for name in machine.names("/proc"):
-        if not name.isdigit():
-            continue
-        if (machine.text_or_none("/proc/%s/comm" % name, 64) or "").strip() not in ("nginx", "openresty", "angie"):
-            continue
-        status = machine.text_or_none("/proc/%s/status" % name, 4096) or ""
-        title = (machine.text_or_none("/proc/%s/cmdline" % name, 8192) or "").replace("\0", " ").strip()
+    for pid in (running(machine) if daemons is None else daemons).get("nginx", ()):
+        status = machine.text_or_none("/proc/%d/status" % pid, 4096) or ""
+        title = (machine.text_or_none("/proc/%d/cmdline" % pid, 8192) or "").replace("\0", " ").strip()
         parent = re.search(r"^PPid:\t(\d+)", status, re.MULTILINE)
-        titles[int(name)] = (title, int(parent.group(1)) if parent else 0)
+        titles[pid] = (title, int(parent.group(1)) if parent else 0)
     found = []
     for pid, (title, dummy) in sorted(titles.items()):
         head, separator, command = title.partition(": master process")

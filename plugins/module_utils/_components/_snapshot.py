@@ -17,6 +17,7 @@ import sys
 import time
 import typing as t
 
+from ansible_collections.oncall.pressure.plugins.module_utils._components import _daemons
 from ansible_collections.oncall.pressure.plugins.module_utils._components._own_root import own_root
 from ansible_collections.oncall.pressure.plugins.module_utils._components._process_table import own_chain
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Collector, Options, Reading, run_all
@@ -78,7 +79,7 @@ _OF_UNITS = ("state", "restarts", "result", "settings")
 def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]:
     """The document of one host; ``name`` and ``clock_offset_s`` are for the controller to fill in."""
     started = machine.monotonic()
-    options = options._replace(own_pids=own_chain(machine))
+    options = options._replace(own_pids=own_chain(machine), daemons=_daemons.running(machine))
     rows, pss_bytes = run_all(COLLECTORS, machine, options, limit_s)
     data = {name: row["data"] or {} for name, row in rows.items()}
     services = t.cast("list[dict[str, t.Any]]", data["services"].get("services", []))

@@ -53,6 +53,8 @@ class Options(t.NamedTuple):
     pss_budget_s: float = 0.15
     #: processes that are ours and are left out (the module, its children, its ancestors)
     own_pids: t.FrozenSet[int] = frozenset()
+    #: process ids by kind of daemon, as ``_daemons.running`` found them before the children began; null: not looked, each looks for itself
+    daemons: t.Mapping[str, t.Tuple[int, ...]] | None = None
 
 
 Collector = t.Callable[[Machine, Options], Reading]

@@ -1,0 +1,42 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which daemons run here, by the kernel's short names: one look that several collectors share, so that each knows at once whether it has work.
+
+Private to oncall.pressure: no stable interface.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
+
+#: Short names (the kernel cuts them to 15 characters) that a collector looks for, by the kind of software.
+_NAMES: t.Final[dict[bytes, str]] = {
+    b"nginx": "nginx", b"openresty": "nginx", b"angie": "nginx",
+    b"postgres": "postgres", b"postmaster": "postgres", b"pgbouncer": "pgbouncer",
+    b"redis-server": "redis", b"valkey-server": "redis", b"keydb-server": "redis", b"redis": "redis",
+    b"dockerd": "docker", b"podman": "podman", b"conmon": "podman",
+}
+
+Daemons = t.Mapping[str, tuple[int, ...]]
+
+
+def running(machine: Machine) -> dict[str, tuple[int, ...]]:
+    """Process ids by kind of daemon, containers' too; a kind that does not run is not in it. Raises OSError without /proc.
+
+    ``comm`` is read, and nothing else: the kernel answers without the lock that a process stuck in a page fault holds, as ``cmdline`` does not.
+    """
+    found: dict[str, list[int]] = {}
+    for name in machine.names("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            kind = _NAMES.get(machine.peek("/proc/%s/comm" % name, 64).rstrip(b"\n"))
+        except OSError:
+            continue
+        if kind is not None:
+            found.setdefault(kind, []).append(int(name))
+    return {kind: tuple(sorted(pids)) for kind, pids in found.items()}
