@@ -115,7 +115,8 @@ def _qemu_words(folder: Path, data: dict[str, Any]) -> list[str]:
             "-drive", "file={0},if=virtio,format=raw".format(folder / "disk.img"),
             "-nic", "user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:{0}-:22".format(data["ssh_port"]),
             "-kernel", str(folder / "vmlinuz"), "-initrd", str(folder / "initrd.img"),
-            "-append", "console=ttyS0 root=/dev/vda rw net.ifnames=0 systemd.unified_cgroup_hierarchy=1"]
+            # where others use the processors, the emulated disk may be found late: half a minute is the default
+            "-append", "console=ttyS0 root=/dev/vda rw rootdelay=600 net.ifnames=0 systemd.unified_cgroup_hierarchy=1"]
 
 
 def up() -> None:
