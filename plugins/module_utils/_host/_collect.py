@@ -55,6 +55,8 @@ class Options(t.NamedTuple):
     own_pids: t.FrozenSet[int] = frozenset()
     #: process ids by kind of daemon, as ``_daemons.running`` found them before the children began; null: not looked, each looks for itself
     daemons: t.Mapping[str, t.Tuple[int, ...]] | None = None
+    #: what people named to be asked, by service
+    health_urls: t.Mapping[str, str] = {}
 
 
 Collector = t.Callable[[Machine, Options], Reading]
