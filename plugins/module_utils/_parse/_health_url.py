@@ -30,10 +30,10 @@ def problem(urls: t.Mapping[t.Any, t.Any]) -> str | None:
 def _problem(url: t.Any) -> str | None:
     try:
         parts = urllib.parse.urlsplit(url if isinstance(url, str) else "")
-        dummy = parts.port
+        port = parts.port
     except ValueError:
         return "is no URL"
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         return "is no http or https URL with a host in it"
     if parts.username is not None or parts.password is not None:
         return "holds a user or password: it would be seen in logs; name one that needs none"
