@@ -31,7 +31,7 @@ def running(machine: Machine) -> dict[str, tuple[int, ...]]:
     """
     found: dict[str, list[int]] = {}
     for name in machine.names("/proc"):
-        if not name.isdigit():
+        if not name.isdecimal():
             continue
         try:
             kind = _NAMES.get(machine.peek("/proc/%s/comm" % name, 64).rstrip(b"\n"))

@@ -72,7 +72,7 @@ class Cgroups:
 
     def _number(self, controller: str, path: str, name: str) -> int | None:
         value = (self._text(controller, path, name) or "").strip()
-        return int(value) if value.isdigit() else None
+        return int(value) if value.isdecimal() else None
 
     def version(self, controller: str) -> int | None:
         """Which version serves a controller here: 1, 2, or null where neither does."""
@@ -145,7 +145,7 @@ class Cgroups:
         """The cgroup's own quota in CPUs, null where it has none."""
         if self.version("cpu") == 1:
             quota, period = self._text("cpu", path, "cpu.cfs_quota_us"), self._number("cpu", path, "cpu.cfs_period_us")
-            if quota is None or not quota.strip().isdigit() or not period:
+            if quota is None or not quota.strip().isdecimal() or not period:
                 return None
             return int(quota) / period
         return _cgroup.cpu_quota(self._text("", path, "cpu.max"))

@@ -196,7 +196,7 @@ class Machine:
         """The children of a process that still live (no zombies), by number. Raises OSError where /proc cannot be read."""
         found: list[int] = []
         for name in self.names("/proc"):
-            if not name.isdigit():
+            if not name.isdecimal():
                 continue
             try:
                 fields = self.peek("/proc/%s/stat" % name).rpartition(b")")[2].split()
