@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 # What has broken parsers of this kind: quotes and brackets that do not end, signs that mean something elsewhere, numbers at and past every edge,
 # signs that steer terminals, names that Ansible would run.
 SPRINKLES: tuple[str, ...] = (
-    "\"", "'", "\\", "\\\\", "\\\"", "`", "$(", "${", "$", "%", "%%", "%(x)s", "%n", "{", "}", "{{", "}}", "{%", "#", ";", ";;", "|", "&", "<", ">", "(", ")", "[", "]",
-    "=", "==", ":", "::", ",", "@", "/", "//", "../", "*", "?", "~", "!", "-", "--", "-c", "-w", "\n", "\r\n", "\r", "\t", " ", "   ", "\0", "\x1b[31m", "\x1b]0;x\x07", "\x7f",
+    "\"", "'", "\\", "\\\\", "\\\"", "`", "$(", "${", "$", "%", "%%", "%(x)s", "%n", "{", "}", "{{", "}}", "{%", "#", ";", ";;", "|", "&", "<", ">", "(", ")",
+    "[", "]",
+    "=", "==", ":", "::", ",", "@", "/", "//", "../", "*", "?", "~", "!", "-", "--", "-c", "-w", "\n", "\r\n", "\r", "\t", " ", "   ",
+    "\0", "\x1b[31m", "\x1b]0;x\x07", "\x7f",
     "\x85", "\u2028", "\u202e", "\ufeff", "\u00e9", "\U0001f525", "\ud800", "0", "-1", "007", "0x", "1e309", "nan", "inf", "2147483648", "18446744073709551616",
-    "9" * 400, "٣", "a" * 300, "true", "null", "None", "include", "lua_block {", "https://u:p@h/", "::ffff:1.2.3.4", "fe80::1%eth0", "[::]:80", "\\x41", "\\u0000", "\\N{DASH}",
+    "9" * 400, "٣", "a" * 300, "true", "null", "None", "include", "lua_block {", "https://u:p@h/", "::ffff:1.2.3.4", "fe80::1%eth0",
+    "[::]:80", "\\x41", "\\u0000", "\\N{DASH}",
     "&a [*a,*a]", "<<: *a", "!!python/object:os.system", "__import__('os')",
 )
 
@@ -25,7 +28,8 @@ MARK = "Zq7hidden"
 
 # {} is where the secret stands. Each is whole: what is cut in two is no secret that anybody could tell.
 PLANTED: tuple[str, ...] = (
-    "password={}", "DB_PASSWORD={}", "--password={}", "--api-key {}", "token: {}", "\"secret\": \"{}\"", "postgres://app:{}@db/shop", "redis://:{}@cache:6379/0",
+    "password={}", "DB_PASSWORD={}", "--password={}", "--api-key {}", "token: {}", "\"secret\": \"{}\"", "postgres://app:{}@db/shop",
+    "redis://:{}@cache:6379/0",
     "Authorization: Bearer {}", "amqp://u:{}@mq//", "AWS_SECRET_ACCESS_KEY={}", "?api_key={}", "&access_token={}",
 )
 

@@ -69,7 +69,8 @@ def main() -> int:
     with multiprocessing.get_context("spawn").Pool(asked.lanes, maxtasksperchild=1) as pool:
         for row in pool.imap_unordered(work, [(name, each, seed) for name in names], chunksize=1):
             rows.append(row)
-            say("{0:4} {parser}  {inputs} inputs, {seconds} s{1}".format("FAIL" if row["problem"] else "ok", ": " + row["problem"] if row["problem"] else "", **row))
+            told = ("FAIL", ": " + row["problem"]) if row["problem"] else ("ok", "")
+            say("{0:4} {parser}  {inputs} inputs, {seconds} s{1}".format(*told, **row))
     rows.sort(key=lambda row: row["parser"])
     problems = sum(1 for row in rows if row["problem"])
     figures = {"commit": commit(), "seed": seed, "inputs": sum(row["inputs"] for row in rows), "seconds": round(sum(row["seconds"] for row in rows), 1),
@@ -77,7 +78,8 @@ def main() -> int:
     if not asked.only:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "fuzz.json").write_text(json.dumps(figures, indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
-        table = ["| {parser} | {inputs} | {refused} | {seconds} | {slowest_ms} | {problem} |".format(**dict(row, problem="yes" if row["problem"] else "")) for row in rows]
+        line = "| {parser} | {inputs} | {refused} | {seconds} | {slowest_ms} | {problem} |"
+        table = [line.format(**dict(row, problem="yes" if row["problem"] else "")) for row in rows]
         (RESULTS / "fuzz.md").write_text(HEAD.format(hang=_fuzz.HANG_S, **figures) + "\n".join(table) + "\n", encoding="utf-8")
     print("seed {0}; {1} inputs".format(seed, figures["inputs"]))
     print("{0} passed, {1} failed".format(len(rows) - problems, problems))

@@ -75,7 +75,8 @@ SUPERVISOR = (
 )
 NGINX = (
     "user www-data;\nevents { worker_connections 768; }\nhttp {\n log_format main '$remote_addr - $remote_user [$time_local] \"$request\" $status';\n"
-    " access_log /var/log/nginx/access.log main;\n include /etc/nginx/conf.d/*.conf;\n server { listen 80; location ~ ^/api/(\\d+)$ { proxy_pass http://up; } }\n}\n",
+    " access_log /var/log/nginx/access.log main;\n include /etc/nginx/conf.d/*.conf;\n"
+    " server { listen 80; location ~ ^/api/(\\d+)$ { proxy_pass http://up; } }\n}\n",
     "http { map $uri $k { default \"\"; ~^/a \"x;y\"; } limit_req_zone $k zone=a:1m rate=5r/s; content_by_lua_block { if x then y = \"}\" end } # end\n}\n",
     "stream { } http { server_name_in_redirect off; set_real_ip_from 10.0.0.0/8; upstream u { server 10.0.0.1:80; server unix:/run/x.sock; } }",
 )
@@ -85,7 +86,8 @@ ACCESS = (
     "10.0.0.1 - - [12/Jan/2026:08:30:02 +0000] \"\\x16\\x03\\x01\" 400 150 \"-\" \"-\"\n",
 )
 CRONTABS = (
-    "SHELL=/bin/sh\nMAILTO=\"\"\n# m h dom mon dow command\n*/5 * * * * root /usr/bin/flock -n /tmp/x /srv/import --all > /dev/null 2>&1\n@daily root test -x /a && /a %in\n",
+    "SHELL=/bin/sh\nMAILTO=\"\"\n# m h dom mon dow command\n*/5 * * * * root /usr/bin/flock -n /tmp/x /srv/import --all > /dev/null 2>&1\n"
+    "@daily root test -x /a && /a %in\n",
     "0 3 1-15/2 jan,feb mon-fri cd / && run-parts --report /etc/cron.daily\n\r\n@reboot /bin/true\n17 * * * *\troot    cd / ; x\\%y\n",
 )
 OOM = (
@@ -94,16 +96,19 @@ OOM = (
     "task_memcg=/system.slice/shop.service,task=gunicorn,pid=4242,uid=1000\n"
     "[ 1234.567901] Memory cgroup out of memory: Killed process 4242 (gunicorn) total-vm:421000kB, anon-rss:399000kB, file-rss:0kB, shmem-rss:0kB, UID:1000 "
     "pgtables:900kB oom_score_adj:0\n",
-    "Jan 12 08:30:01 web-3 kernel: [99.1] Out of memory: Kill process 77 (python3) score 801 or sacrifice child\nJan 12 08:30:01 web-3 kernel: [99.2] Killed process 77 (python3) "
+    "Jan 12 08:30:01 web-3 kernel: [99.1] Out of memory: Kill process 77 (python3) score 801 or sacrifice child\n"
+    "Jan 12 08:30:01 web-3 kernel: [99.2] Killed process 77 (python3) "
     "total-vm:1kB, anon-rss:1kB, file-rss:0kB\n",
     "6,1234,5678901234,-;oom_reaper: reaped process 4242 (gunicorn), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB\n",
     "{\"MESSAGE\": \"Killed process 1 (a b) total-vm:1kB\", \"__REALTIME_TIMESTAMP\": \"1768206601000000\", \"_TRANSPORT\": \"kernel\"}\n",
     "Jan 12 08:30:01 h systemd-oomd[700]: Killed /system.slice/shop.service due to memory pressure for /system.slice being 85.0% > 60.0% for > 20s\n"
     "earlyoom[1]: sending SIGTERM to process 7 uid 3 \"py thon\": badness 801, VmRSS 10 MiB\n",
 )
-STAT = ("4242 (gunicorn: a) b) S 1 4242 4242 0 -1 4194560 100 0 0 0 5 6 7 8 20 0 1 0 777 10000000 2500 18446744073709551615 1 1 0 0 0 0 0 16781312 134235651\n",)
+STAT = ("4242 (gunicorn: a) b) S 1 4242 4242 0 -1 4194560 100 0 0 0 5 6 7 8 20 0 1 0 777 10000000 2500 "
+        " 18446744073709551615 1 1 0 0 0 0 0 16781312 134235651\n",)
 TABLES = (
-    "MemTotal:       16384000 kB\nMemAvailable:    9000000 kB\nHugePages_Total:       0\nVmallocTotal:   34359738367 kB\n", "oom_kill 3\npgfault 77\npswpin 1\n",
+    "MemTotal:       16384000 kB\nMemAvailable:    9000000 kB\nHugePages_Total:       0\nVmallocTotal:   34359738367 kB\n",
+    "oom_kill 3\npgfault 77\npswpin 1\n",
     "cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 1 2 3\nbtime 1768206601\nctxt 99\nprocs_running 3\n", "0.50 0.40 0.30 3/512 4242\n",
     "some avg10=1.50 avg60=0.40 avg300=0.10 total=12345\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
     "   8       0 sda 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17\n 259 0 nvme0n1 1 0 8 1 0 0 0 0 0 4 1\n",
@@ -117,7 +122,8 @@ TCP = (
 )
 CGROUPS = (
     "0::/system.slice/shop-web.service\n", "12:memory:/docker/3f6d1b5ad2923f6d1b5ad2923f6d1b5ad2923f6d1b5ad2923f6d1b5ad2923f6d\n11:cpu,cpuacct:/x:y/z\n",
-    "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0a1b.slice/cri-containerd-3f6d1b5ad292.scope", "max 100000", "200000 100000", "max", "9223372036854771712",
+    "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0a1b.slice/cri-containerd-3f6d1b5ad292.scope",
+    "max 100000", "200000 100000", "max", "9223372036854771712",
     "anon 1\ninactive_file 2\noom_kill 3\n", "/user.slice/user-1000.slice/session-2.scope",
 )
 PYTHON = (
@@ -125,7 +131,8 @@ PYTHON = (
     "workers = 4  # four\nif True:\n    workers = 5\nworker_class = \"gthread\"\nthreads = -2\nx, workers = 1, 2\n",
 )
 ENVIRONMENT = ("# c\nA=1\nexport B='two words'\nC=\"a\\\"b $HOME\"\nWEB_CONCURRENCY=4\n\nGUNICORN_CMD_ARGS=\"--workers=3 --timeout 9\"\n",)
-SHOWN = ("Id=shop.service\nExecStart={ path=/bin/sh ; argv[]=/bin/sh -c exec gunicorn ; ignore_errors=no ; start_time=[n/a] ; pid=0 }\nNRestarts=3\n\nId=b.service\n",
+SHOWN = ("Id=shop.service\nExecStart={ path=/bin/sh ; argv[]=/bin/sh -c exec gunicorn ; ignore_errors=no ; start_time=[n/a] ; pid=0 }\n"
+         "NRestarts=3\n\nId=b.service\n",
          "MemoryMax=infinity\nLastTriggerUSec=Sat 2026-11-21 11:34:40 UTC\nNextElapseUSecMonotonic=1h 5min 3.5s\n")
 FIB = ("Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 127.0.0.1\n        /32 host LOCAL\n     |-- 10.0.0.0\n        /8 universe UNICAST\n",)
 FORMATS = ("$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"",
@@ -213,7 +220,8 @@ TARGETS: tuple[Target, ...] = (
     *(Target("_command_line.parse:" + kind, lambda text, kind=kind: _command_line.parse(text, kind), COMMANDS)  # type: ignore[misc]
       for kind in ("systemd", "supervisor", "procfile", "compose", "shell", "argv")),
     Target("_command_line.parse_argv", lambda text: _command_line.parse_argv(text.split(" ")), COMMANDS),
-    Target("_command_options.read", lambda text: [_command_options.read(text.split(" "), table) for table in (_command_options.GUNICORN, _command_options.CELERY)], COMMANDS),
+    Target("_command_options.read", lambda text: [_command_options.read(text.split(" "), table)
+           for table in (_command_options.GUNICORN, _command_options.CELERY)], COMMANDS),
     Target("_command_text.words", lambda text: [_command_text.words(text, kind) for kind in ("systemd", "compose", "shell")], COMMANDS, _WORDS),
     Target("_command_wrappers.passed_over", lambda text: _command_wrappers.passed_over(text.split(" ")[0], text.split(" ")), COMMANDS),
     Target("_cron_command.is_run_of", lambda text: _cron_command.is_run_of(text, text.split(" ")), CRONTABS),
@@ -226,7 +234,8 @@ TARGETS: tuple[Target, ...] = (
     Target("_log_line.records", lambda text: [(record, _log_line.unescape(record.message)) for record in _log_line.records(text)], OOM + ACCESS),
     Target("_nginx_config.parse", nginx, NGINX),
     Target("_proc.stat", lambda text: (_proc.stat(raw(text)), _proc.ticks(raw(text))), STAT, (ValueError,)),
-    Target("_proc.tables", lambda text: [_proc.named_kib(text), _proc.numbers(text), _proc.pressure(text), _proc.disks(text), _proc.paired_tables(text), _proc.mounts(text)], TABLES),
+    Target("_proc.tables", lambda text: [_proc.named_kib(text), _proc.numbers(text), _proc.pressure(text), _proc.disks(text),
+                                        _proc.paired_tables(text), _proc.mounts(text)], TABLES),
     Target("_proc.cpu", _proc.cpu, TABLES, (ValueError,)),
     Target("_proc.load", _proc.load, TABLES, (ValueError,)),
     Target("_proc.tcp", lambda text: _proc.tcp(text, {}, []), TCP),
@@ -235,7 +244,8 @@ TARGETS: tuple[Target, ...] = (
     *(Target("_rewrite_command.rewrite:" + kind, rewritten(kind), COMMANDS) for kind in ("systemd", "supervisor", "shell")),
     Target("_rewrite_files.python_setting", lambda text: _rewrite_files.python_setting(text, ["workers"], 3), PYTHON),
     Target("_rewrite_files.environment_line", lambda text: _rewrite_files.environment_line(text, "WEB_CONCURRENCY", "3"), ENVIRONMENT),
-    Target("_rewrite_files.supervisor", lambda text: (_rewrite_files.supervisor_command(text, "web", {"workers": 3}), _rewrite_files.supervisor_copies(text, "web", 1)), SUPERVISOR),
+    Target("_rewrite_files.supervisor", lambda text: (_rewrite_files.supervisor_command(text, "web", {"workers": 3}),
+                                                      _rewrite_files.supervisor_copies(text, "web", 1)), SUPERVISOR),
     Target("_rewrite_files.arguments", lambda text: _rewrite_files.arguments(text, "gunicorn", {"workers": 3}), ("--workers=3 --timeout 9", "-w 4 'a b'")),
     Target("_shell_words.split", lambda text: [_shell_words.split(text, flavour) for flavour in (_shell_words.SHELL, _shell_words.SYSTEMD)], COMMANDS, _WORDS),
     Target("_shell_words.variables", lambda text: (_shell_words.variables(text), _shell_words.is_variable(text), _shell_words.plain(text)), COMMANDS),
@@ -245,7 +255,8 @@ TARGETS: tuple[Target, ...] = (
     Target("_unit_file.environment_file", lambda text: _unit_file.environment_file("/etc/default/shop", text), ENVIRONMENT),
     Target("_unit_file.shown", lambda text: (_unit_file.shown(text), _unit_file.shown_argv(text), _unit_file.seconds(text), _unit_file.number(text)), SHOWN),
     Target("_userspace_oom.feed", userspace, OOM),
-    Target("_text.clean", lambda text: (_text.clean(text), _text.clean_words(text.split(" ")), _text.clean_tree({text[:40]: [text]})), COMMANDS + ACCESS + ENVIRONMENT),
+    Target("_text.clean", lambda text: (_text.clean(text), _text.clean_words(text.split(" ")), _text.clean_tree({text[:40]: [text]})),
+           COMMANDS + ACCESS + ENVIRONMENT),
 )
 
 
