@@ -38,6 +38,12 @@ _ASK_ENDED = 20
 _RUNNING = "/containers/json?all=1&limit=%d&filters=%%7B%%22status%%22%%3A%%5B%%22running%%22%%2C%%22restarting%%22%%2C%%22paused%%22%%5D%%7D" % COUNTED
 _ENDED = "/containers/json?all=1&limit=%d&filters=%%7B%%22status%%22%%3A%%5B%%22exited%%22%%2C%%22dead%%22%%5D%%7D" % ENDED
 
+#: By kind: where root's listens, and where a user's.
+_PLACES: t.Final = (
+    ("docker", ("/run/docker.sock", "/var/run/docker.sock"), "/run/user/%d/docker.sock"),
+    ("podman", ("/run/podman/podman.sock",), "/run/user/%d/podman/podman.sock"),
+)
+
 _LISTENS = re.compile(rb"(?:^|\0)(?:-H|--host)[=\0]?unix://(/[^\0]+)")
 
 
@@ -61,9 +67,7 @@ class Said(t.NamedTuple):
 def sockets(machine: Machine, daemons: t.Mapping[str, t.Sequence[int]]) -> list[Socket]:
     """Sockets that are there, of the engines that run, each once."""
     found: list[Socket] = []
-    for kind, at_root, at_user in (
-        ("docker", ("/run/docker.sock", "/var/run/docker.sock"), "/run/user/%d/docker.sock"), ("podman", ("/run/podman/podman.sock",), "/run/user/%d/podman/podman.sock")
-    ):
+    for kind, at_root, at_user in _PLACES:
         for uid, pids in sorted(_by_user(machine, daemons.get(kind, ())).items()):
             places = list(at_root) if uid == 0 else [at_user % uid]
             if kind == "docker":
@@ -122,7 +126,8 @@ def ask(machine: Machine, socket: Socket, rank: t.Callable[[str], float], deadli
         row.update(status="error", reason=clean("it gave no answer of a container engine: %s" % problem, 200))
     except OSError as problem:
         late = isinstance(problem, TimeoutError) or str(problem) == "timed out"
-        row.update(status="error", reason="it did not answer within %g s" % LIST_LIMIT_S if late else clean("nobody answers there: %s" % (problem.strerror or problem), 200))
+        why = "it did not answer within %g s" % LIST_LIMIT_S if late else clean("nobody answers there: %s" % (problem.strerror or problem), 200)
+        row.update(status="error", reason=why)
     finally:
         http.close()
     return said
@@ -169,7 +174,7 @@ def deadline(machine: Machine) -> float:
     return machine.monotonic() + _ALL_LIMIT_S
 
 
-def missing(socket_less: str) -> dict[str, t.Any]:
+def missing(kind: str) -> dict[str, t.Any]:
     """The row of an engine that runs and has no socket that was found."""
-    where = "systemctl enable --now podman.socket would make one" if socket_less == "podman" else "it listens elsewhere"
-    return {"kind": socket_less, "version": None, "socket": None, "status": "absent", "reason": "it runs, and its API has no socket where one is looked for: " + where}
+    hint = "systemctl enable --now podman.socket makes one" if kind == "podman" else "it listens elsewhere"
+    return {"kind": kind, "version": None, "socket": None, "status": "absent", "reason": "it runs, and has no socket where one is looked for (%s)" % hint}

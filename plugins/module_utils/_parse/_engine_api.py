@@ -110,7 +110,8 @@ def inspected(found: t.Any) -> Container | None:
         return None
     state, limits, labels = _get(found, "State"), _get(found, "HostConfig"), _get(found, "Config", "Labels")
     status = _state(_text(state, "Status"))
-    health = _text(state, "Health", "Status")
+    # the last word of the check of one that ended says nothing: Docker calls all of them unhealthy
+    health = _text(state, "Health", "Status") if status in ("running", "paused") else None
     killed, arguments = _get(state, "OOMKilled"), _get(found, "Args")
     words = [_text(found, "Path")] + (arguments[:64] if isinstance(arguments, list) else [])
     policy = _text(limits, "RestartPolicy", "Name")
@@ -144,8 +145,9 @@ def moment(text: str | None) -> float | None:
     found = _TIME.fullmatch(text or "")
     if found is None:
         return None
+    year, month, day, hour, minute, second = map(int, found.groups()[:6])
     try:
-        at = datetime.datetime(*map(int, found.groups()[:6]), tzinfo=datetime.timezone.utc).timestamp()  # type: ignore[arg-type, misc]
+        at = datetime.datetime(year, month, day, hour, minute, second, tzinfo=datetime.timezone.utc).timestamp()
     except (ValueError, OverflowError):
         return None
     if found.group(8):
