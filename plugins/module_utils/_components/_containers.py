@@ -70,7 +70,7 @@ def collect(machine: Machine, options: Options) -> Reading:
     data = {
         "engine": [one.row for one in said],
         "counts": {
-            "running": sum(one.state == "running" for one in running) + _unlisted(found, running) if answered else len(found),
+            "running": sum(one.state == "running" for one in running) + _unlisted(found, running) if answered else len(found) or None,
             "exited": sum(len(one.ended) for one in answered) if answered else None,
             "restarting": sum(one.state == "restarting" for one in running) if answered else None,
             "unhealthy": sum(one.unhealthy for one in running) if answered else None,
@@ -131,7 +131,7 @@ def _ask_all(machine: Machine, daemons: t.Mapping[str, t.Sequence[int]], found: 
     end = _engines.deadline(machine)
     said = [_engines.ask(machine, socket, rank, end) for socket in sockets]
     for kind in ("docker", "podman"):
-        if daemons.get(kind) and kind not in [socket.kind for socket in sockets]:
+        if daemons.get(kind) and kind not in [socket.kind for socket in sockets] + [one.row["kind"] for one in said]:
             said.append(_engines.Said(_engines.missing(kind), [], [], {}))
     return said, ["%s%s: %s" % (one.row["kind"], " at " + one.row["socket"] if one.row["socket"] else "", one.row["reason"])
                   for one in said if one.row["status"] != "ok"]
@@ -169,7 +169,8 @@ def _row(cgroups: Cgroups, short: str, engine: str | None, found: _Found | None,
     manager = found.identity.manager if found is not None else engine
     row: dict[str, t.Any] = {
         "id": clean("%s:%s" % (manager, found.identity.name if found is not None else short), 200), "container_id": short,
-        "engine": engine or (manager if manager in _MANAGERS else None), "pod": clean(found.identity.name, 60) if found is not None and manager == "kubernetes" else None,
+        "engine": engine or (manager if manager in _MANAGERS else None),
+        "pod": clean(found.identity.name, 60) if found is not None and manager == "kubernetes" else None,
         "name": None, "image": None, "project": None, "service": None, "command": None, "state": "running" if found is not None else "unknown",
         "created_age_s": None, "started_age_s": None, "finished_age_s": None, "finished_at": None, "exit_code": None, "oom_killed": None,
         "restarts": None, "restart_policy": None, "health": None, "failing_streak": None, "processes": found.processes if found is not None else 0,

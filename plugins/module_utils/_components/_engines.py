@@ -26,6 +26,7 @@ _ONE_LIMIT_S = 1.0
 #: The most engines that are asked.
 _ENGINES = 4
 
+_VERSION_BYTES = 65536
 _LIST_BYTES = 4194304
 _ONE_BYTES = 524288
 
@@ -35,8 +36,11 @@ ENDED = 100
 _ASK_RUNNING = 50
 _ASK_ENDED = 20
 
-_RUNNING = "/containers/json?all=1&limit=%d&filters=%%7B%%22status%%22%%3A%%5B%%22running%%22%%2C%%22restarting%%22%%2C%%22paused%%22%%5D%%7D" % COUNTED
-_ENDED = "/containers/json?all=1&limit=%d&filters=%%7B%%22status%%22%%3A%%5B%%22exited%%22%%2C%%22dead%%22%%5D%%7D" % ENDED
+#: What is asked for of those that run and of those that ended, by whether it is podman: it refuses the names of states that it does not have.
+_STATES: t.Final = {
+    False: (("running", "restarting", "paused"), ("exited", "dead")),
+    True: (("running", "paused"), ("exited", "stopped")),
+}
 
 #: By kind: where root's listens, and where a user's.
 _PLACES: t.Final = (
@@ -105,8 +109,12 @@ def _told(machine: Machine, pid: int) -> list[str]:
     return [decode(place) for place in _LISTENS.findall(words)[:4]]
 
 
-class _Late(Exception):
+class _Missing(Exception):
     """Something is missing, and why."""
+
+
+class _Failed(Exception):
+    """What an engine says instead of an answer, after its status."""
 
 
 def ask(machine: Machine, socket: Socket, rank: t.Callable[[str], float], deadline: float) -> Said:
@@ -116,12 +124,14 @@ def ask(machine: Machine, socket: Socket, rank: t.Callable[[str], float], deadli
     http = UnixHttp(machine.path(socket.path), socket.owners)
     try:
         _ask(machine, http, said, rank, deadline)
-    except _Late as problem:
+    except _Missing as problem:
         row.update(status="partial", reason=str(problem))
     except PermissionError:
         row.update(status="denied", reason="its socket may not be used: become root, or give the user the group that owns it")
     except Refused as problem:
         row.update(status="denied", reason="its socket is not trusted: %s" % problem)
+    except _Failed as problem:
+        row.update(status="error", reason=clean("it answers with an error: %s %s" % problem.args, 200))
     except (NoAnswer, ValueError) as problem:
         row.update(status="error", reason=clean("it gave no answer of a container engine: %s" % problem, 200))
     except OSError as problem:
@@ -135,37 +145,43 @@ def ask(machine: Machine, socket: Socket, rank: t.Callable[[str], float], deadli
 
 def _ask(machine: Machine, http: UnixHttp, said: Said, rank: t.Callable[[str], float], deadline: float) -> None:
     end = min(machine.monotonic() + LIST_LIMIT_S, deadline)
-    api, version, podman = _engine_api.version(_document(http, "/version", end - machine.monotonic(), _LIST_BYTES))
+    api, version, podman = _engine_api.version(_document(http, "/version", end - machine.monotonic(), _VERSION_BYTES))
     if api is None:
         raise ValueError("no version")
     said.row.update(version=clean(version or "", 60) or None, kind="podman" if podman else said.row["kind"])
     base = "/v" + api
-    said.running.extend(_engine_api.listed(_document(http, base + _RUNNING, end - machine.monotonic(), _LIST_BYTES), COUNTED))
-    said.ended.extend(_engine_api.listed(_document(http, base + _ENDED, end - machine.monotonic(), _LIST_BYTES), ENDED))
+    for rows, states, most in zip((said.running, said.ended), _STATES[podman], (COUNTED, ENDED)):
+        # quotes and brackets of JSON, as a query has them
+        query = "all=1&limit=%d&filters=%%7B%%22status%%22%%3A%%5B%%22" % most + "%22%2C%22".join(states) + "%22%5D%7D"
+        rows.extend(_engine_api.listed(_document(http, base + "/containers/json?" + query, end - machine.monotonic(), _LIST_BYTES), most))
     wanted = sorted(said.running, key=lambda one: (one.state != "restarting", not one.unhealthy, -rank(one.id)))[:_ASK_RUNNING]
     wanted += [one for one in said.ended if not one.long_ago][:_ASK_ENDED]
-    silent = 0
+    silent = failed = 0
     for number, one in enumerate(wanted):
         left = min(deadline - machine.monotonic(), _ONE_LIMIT_S)
         if left <= 0 or silent >= 2:
-            raise _Late("asked about %d of %d containers in the time there is" % (number, len(wanted)))
+            raise _Missing("asked about %d of %d containers in the time there is" % (number, len(wanted)))
         try:
             container = _engine_api.inspected(_document(http, "%s/containers/%s/json" % (base, one.id), left, _ONE_BYTES))
+        except _Failed as problem:
+            # what was removed since the list was made is missed by nobody
+            failed += problem.args[0] != 404
+            continue
         except (NoAnswer, ValueError, OSError):
             # one that is stuck holds its own record; the others can be had
             silent += 1
             continue
         if container is not None:
             said.containers[one.id] = container
-    if silent:
-        raise _Late("%d of %d containers could not be asked about" % (silent, len(wanted)))
+    if silent or failed:
+        raise _Missing("%d of %d containers could not be asked about" % (silent + failed, len(wanted)))
 
 
 def _document(http: UnixHttp, target: str, time_limit_s: float, size_limit: int) -> t.Any:
     status, body = http.get(target, time_limit_s, size_limit)
     found = _engine_api.document(body)
     if status != 200:
-        raise ValueError("status %d %s" % (status, _engine_api.message(found) or ""))
+        raise _Failed(status, _engine_api.message(found) or "")
     return found
 
 

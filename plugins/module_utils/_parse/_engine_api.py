@@ -69,7 +69,7 @@ class Container(t.NamedTuple):
 def document(data: bytes) -> t.Any:
     """The JSON of an answer. Raises ValueError."""
     try:
-        return json.loads(data.decode("utf-8", "backslashreplace"), parse_int=_whole, parse_constant=lambda dummy: None)
+        return json.loads(data.decode("utf-8", "replace"), parse_int=_whole, parse_constant=lambda dummy: None)
     except RecursionError as problem:
         raise ValueError("nested too deep") from problem
 
