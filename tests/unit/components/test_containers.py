@@ -85,8 +85,8 @@ def test_a_recorded_podman_that_refuses_names_of_states(host: Host) -> None:
 
 def running(host: Host, path: str, pid: int = 50) -> None:
     host.process(pid, "python", path + "/below")
-    host.cgroup(path, memory_current="2000\n", memory_max="4000\n", memory_stat="inactive_file 500\n", memory_events="oom_kill 3\n", cpu_stat="usage_usec 5000000\n",
-                cpu_max="50000 100000\n", pids_current="7\n", pids_max="max\n")
+    host.cgroup(path, memory_current="2000\n", memory_max="4000\n", memory_stat="inactive_file 500\n", memory_events="oom_kill 3\n",
+                cpu_stat="usage_usec 5000000\n", cpu_max="50000 100000\n", pids_current="7\n", pids_max="max\n")
 
 
 def test_a_pod_by_its_cgroup(host: Host) -> None:
@@ -249,7 +249,8 @@ def test_a_service_that_is_a_container_has_its_name(host: Host) -> None:
     containers = collect(host).data["containers"]
     web = next(row for row in containers if row["service"] == "web")
     services: t.List[t.Dict[str, t.Any]] = [
-        {"id": web["id"], "name": web["container_id"], "restarts": None, "container": None}, {"id": "x.service", "name": "x.service", "restarts": 1, "container": None}]
+        {"id": web["id"], "name": web["container_id"], "restarts": None, "container": None},
+        {"id": "x.service", "name": "x.service", "restarts": 1, "container": None}]
     _snapshot.tell_containers(services, containers)
     assert (services[0]["name"], services[0]["restarts"]) == ("h-cont-1", 0)
     assert services[0]["container"] == {"name": "h-cont-1", "image": "h-cont-img:1", "project": "shop", "service": "web", "state": "running", "restarts": 0,
