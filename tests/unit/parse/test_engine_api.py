@@ -101,13 +101,13 @@ def _holds(found: t.Any) -> None:
     assert container.state in ("created", "running", "paused", "restarting", "removing", "exited", "dead", "unknown")
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None, database=None)
 @given(damaged() | JSON)
 def test_any_document(found: t.Any) -> None:
     _holds(found)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None, database=None)
 @given(st.binary(max_size=300) | JSON.map(lambda found: json.dumps(found).encode("utf-8", "surrogatepass")))
 def test_any_bytes(data: bytes) -> None:
     try:
@@ -117,7 +117,7 @@ def test_any_bytes(data: bytes) -> None:
     _holds(found)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None, database=None)
 @given(st.sampled_from(WHOLE), st.floats(0, 1, exclude_max=True))
 def test_a_cut_answer_is_none(found: t.Any, part: float) -> None:
     whole = json.dumps(found).encode()
