@@ -2,18 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Build what rules look at from one snapshot: the host, each service, nginx, each job that runs, each URL that was asked.
+"""Build what rules look at from one snapshot: the host, each service, nginx, each job that runs, each URL that was asked,
+each container.
 
 Private to oncall.pressure: no stable interface.
 
 A subject is a mapping: ``kind``, ``service`` (the service's row, null for a host), ``host``, ``machine``, ``oom``, ``nginx``,
-``processes``, ``taken``, ``jobs``, ``job`` (of a job: its row), ``health`` (of a URL that was asked: its row), and ``derived``, the figures made of them.
+``processes``, ``taken``, ``jobs``, ``job`` (of a job: its row), ``health`` (of a URL that was asked: its row),
+``container`` (of a container: its row), and ``derived``, the figures made of them.
 """
 
 from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.oncall.pressure.plugins.plugin_utils._container_figures import container_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._host_figures import health_figures, host_figures, traffic_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._job_figures import job_figures, job_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._service_figures import service_figures
@@ -44,10 +47,11 @@ _COLLECTORS = {
     "derived.job": "jobs",
     "job": "jobs",
     "health": "health",
+    "container": "containers",
 }
 
 #: The collector without which there are no subjects of a kind.
-NEEDED = {"host": "host", "service": "services", "nginx": "nginx", "job": "jobs", "health": "health"}
+NEEDED = {"host": "host", "service": "services", "nginx": "nginx", "job": "jobs", "health": "health", "container": "containers"}
 
 
 def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
@@ -71,6 +75,11 @@ def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
         row = next((row for row in _services(snapshot) if name in (row["id"], row.get("name"))), None)
         data = {**shared, "kind": "health", "service": row, "health": asked, "derived": health_figures(asked)}
         found.append(Subject("health", text(row, "id") or name, name, text(row, "component") or "other", data))
+    for container in [row for row in rows(snapshot, "containers", "containers") if text(row, "id")]:
+        identity = t.cast(str, container["id"])
+        row = next((row for row in _services(snapshot) if row["id"] == identity), None)
+        data = {**shared, "kind": "container", "service": row, "container": container, "derived": container_figures(container, snapshot)}
+        found.append(Subject("container", identity, text(container, "name") or identity, text(row, "component") or "docker", data))
     return found
 
 

@@ -181,7 +181,8 @@ def _finding(rule: Rule, subject: Subject, facts: Facts, numbers: t.Mapping[str,
 
 
 def _name(snapshot: t.Mapping[str, t.Any], service: t.Any) -> str | None:
-    return next((text(row, "name") for row in rows(snapshot, "services") if row.get("id") == service), None) or (service if isinstance(service, str) else None)
+    known = [*rows(snapshot, "services"), *rows(snapshot, "containers", "containers")]
+    return next((text(row, "name") for row in known if row.get("id") == service), None) or (service if isinstance(service, str) else None)
 
 
 def _holds(condition: Condition | None, facts: Facts, numbers: t.Mapping[str, float]) -> bool:
@@ -222,7 +223,7 @@ def _explained(findings: t.Sequence[Finding]) -> dict[int, str]:
             if effect.rule.id not in cause.rule.explains or index == other or other in effects:
                 continue
             # A service explains itself and its host; what one host's traffic or memory does may explain any of its services.
-            apart = {cause.subject.kind, effect.subject.kind} <= {"service", "job", "health"} and cause.service != effect.service
+            apart = {cause.subject.kind, effect.subject.kind} <= {"service", "job", "health", "container"} and cause.service != effect.service
             if not apart and effects.get(index) != effect.rule.id:
                 effects[other] = cause.rule.id
     return effects

@@ -76,12 +76,26 @@ def _health(machine: Machine, options: Options) -> Reading:
     return _health_urls.collect(machine, options)
 
 
-COLLECTORS: dict[str, Collector] = {"host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx, "jobs": _jobs, "health": _health}
+def _containers(machine: Machine, options: Options) -> Reading:
+    if options.daemons is not None and not {"docker", "podman", "containerd"} & set(options.daemons):
+        return absent("no container engine runs here")
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _containers
+
+    return _containers.collect(machine, options)
+
+
+COLLECTORS: dict[str, Collector] = {
+    "host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx, "jobs": _jobs,
+    "health": _health, "containers": _containers,
+}
 
 _PYTHON = ("gunicorn", "uvicorn", "celery", "rq")
 
 #: What a unit's own record says better than its processes do.
 _OF_UNITS = ("state", "restarts", "result", "settings")
+
+#: What a service says of the container that it is.
+_OF_CONTAINERS = ("name", "image", "project", "service", "state", "restarts", "health", "exit_code", "oom_killed")
 
 
 def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]:
@@ -96,6 +110,8 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         give_to_programs(rows["oom"]["data"], joined, own_root(machine).prefix)
     if rows["jobs"]["data"] is not None and rows["units"]["data"] is not None:
         tell_timers(rows["jobs"]["data"], data["units"].get("units") or {})
+    if joined and rows["containers"]["data"] is not None:
+        tell_containers(joined, rows["containers"]["data"]["containers"])
     return {
         "schema": SCHEMA,
         "name": None,
@@ -111,6 +127,7 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         "nginx": rows["nginx"]["data"],
         "jobs": rows["jobs"]["data"],
         "health": rows["health"]["data"],
+        "containers": rows["containers"]["data"],
     }
 
 
@@ -141,6 +158,15 @@ def tell_timers(jobs: dict[str, t.Any], units: t.Mapping[str, t.Mapping[str, t.A
         unit = units.get(timer["activates"] or "")
         timer["running"] = unit is not None and unit["state"] in ("running", "restarting")
         timer["since_s"] = unit["since_s"] if unit is not None and timer["running"] else None
+
+
+def tell_containers(services: t.Sequence[dict[str, t.Any]], containers: t.Sequence[t.Mapping[str, t.Any]]) -> None:
+    """Give the services that are containers what the engine knows of them, and the name that people know them by."""
+    known = {row["id"]: row for row in containers if row["name"] is not None and row["pod"] is None}
+    for service in services:
+        row = known.get(service["id"])
+        if row is not None:
+            service.update(container={key: row[key] for key in _OF_CONTAINERS}, name=row["name"], restarts=row["restarts"])
 
 
 def give_to_programs(oom: dict[str, t.Any], services: t.Sequence[t.Mapping[str, t.Any]], prefix: str) -> None:
@@ -198,7 +224,7 @@ def _down(name: str, record: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "cpu": {"used": None, "source": None, "share": None, "quota": record.get("cpu_quota"), "throttled_pct": None},
         "memory": {"bytes": None, "source": None, "limit_bytes": limit, "limit_source": "service" if limit is not None else None,
                    "peak_bytes": None, "oom_kills": None, "max_hits": None},
-        "processes": 0, "threads": 0, "workers": [], "worker_summary": None, "settings": record.get("settings"),
+        "processes": 0, "threads": 0, "workers": [], "worker_summary": None, "settings": record.get("settings"), "container": None,
     }
 
 

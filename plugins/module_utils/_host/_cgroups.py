@@ -155,6 +155,11 @@ class Cgroups:
         quotas = [quota for quota in map(self.cpu_quota, _upwards(path, below)) if quota is not None]
         return min(quotas) if quotas else None
 
+    def pids(self, path: str) -> tuple[int | None, int | None]:
+        """How many processes and threads a cgroup has and may have; null where that is not counted, or not limited."""
+        controller = "pids" if self.version("pids") == 1 else ""
+        return self._number(controller, path, "pids.current"), _cgroup.limit(self._text(controller, path, "pids.max"))
+
     def pressure(self, path: str) -> dict[str, dict[str, float | None]] | None:
         """The cgroup's own PSI (version 2 only), null where there is none."""
         found = {}

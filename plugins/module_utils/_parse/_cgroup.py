@@ -81,6 +81,12 @@ def _container(parts: t.Sequence[str], index: int) -> tuple[str, str] | None:
     return "containerd", found.group(1)[:12]
 
 
+def container_id(path: str) -> str | None:
+    """The short id of the container whose cgroup is at ``path`` (as :func:`identify` gives it); null where it is no container's."""
+    found = _CONTAINER_ID.search(path.rpartition("/")[2])
+    return found.group(1)[:12] if found else None
+
+
 def membership(text: str) -> dict[str, str]:
     """The content of /proc/PID/cgroup as ``{controller: path}``; the v2 path has the key "" and named ones "name=x"."""
     paths: dict[str, str] = {}
