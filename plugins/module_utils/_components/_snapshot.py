@@ -68,7 +68,13 @@ def _jobs(machine: Machine, options: Options) -> Reading:
     return _jobs.collect(machine, options)
 
 
-COLLECTORS: dict[str, Collector] = {"host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx, "jobs": _jobs}
+def _logs(machine: Machine, options: Options) -> Reading:
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _logs
+
+    return _logs.collect(machine, options)
+
+
+COLLECTORS: dict[str, Collector] = {"host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx, "jobs": _jobs, "logs": _logs}
 
 _PYTHON = ("gunicorn", "uvicorn", "celery", "rq")
 
@@ -102,6 +108,7 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         "oom": rows["oom"]["data"],
         "nginx": rows["nginx"]["data"],
         "jobs": rows["jobs"]["data"],
+        "logs": rows["logs"]["data"],
     }
 
 
