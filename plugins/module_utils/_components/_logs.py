@@ -39,6 +39,9 @@ FILES_SECONDS = 3.0
 FILES_CPU_S = 0.8
 _CHUNK = 262144
 
+#: So many lines back the time of a line that has none is looked for.
+_BACK = 50
+
 #: A line of a file or a message of the journal is looked at up to so many bytes.
 _LINE_BYTES = 16384
 
@@ -244,13 +247,17 @@ class _Reader:
         """Tally lines, in order."""
         tally = self.source.tally
         tally.stride = len(lines) // (_TEMPLATE_LINES if tally.looked < _TEMPLATE_LINES else _TEMPLATE_LINES_MORE) + 1
-        for line in lines:
-            text, size = line[:_LINE_BYTES], len(line) + 1
-            if self._json:
-                text, at = _docker_line(line, self.window)
-                tally.add(text, size, functools.partial(_always, at), forms)
-            else:
-                tally.add(text, size, self.window.moment, forms)
+        for place, line in enumerate(lines):
+            text = _docker_line(line, self.window)[0] if self._json else line[:_LINE_BYTES]
+            tally.add(text, len(line) + 1, functools.partial(self._moment_at, lines, place), forms)
+
+    def _moment_at(self, lines: t.Sequence[str], place: int, dummy: str) -> float | None:
+        """When a line was written: a line without a time (of a traceback) belongs to the one before that has one."""
+        for before in range(place, max(place - _BACK, -1), -1):
+            at = self._moment(lines[before])
+            if at is not None:
+                return at
+        return None
 
     def grown(self) -> None:
         """Tally what was written since the file was opened."""
@@ -258,10 +265,6 @@ class _Reader:
         begin = self.file.tail.size if size >= self.file.tail.size else 0
         data = self.file.tail.read(max(begin, size - _CHUNK), min(size - begin, _CHUNK))
         self.add(self._lines(data), _log_signals.forms_in(data))
-
-
-def _always(at: float | None, dummy: str) -> float | None:
-    return at
 
 
 def _docker_line(line: str, window: _Window) -> tuple[str, float | None]:

@@ -36,6 +36,8 @@ _TASK = r"Task (?P<task>[^\s\[]{1,200})\[[^\]\s]{1,200}\] "
 _NAME = r"(?P<about>[A-Za-z0-9_.:-]{1,200})"
 # urllib3: a request of ours and how it was answered
 _ANSWERED = r"https?://(?P<about>[A-Za-z0-9_.:-]{1,200}) \"[A-Z]+ [^\"]{0,2000}\" "
+# nginx: what a request was passed to, without the path that was asked for
+_UPSTREAM = r"(?:upstream: \"(?P<about>(?:[a-z]{1,12}://)?(?:unix:[^\":]{1,150}|[^\"/]{1,150}))|$)"
 _PEER = r"(?P<about>(?:https?://)?[A-Za-z0-9_.:\[\]-]{1,200})"
 
 SIGNALS: t.Final[tuple[Signal, ...]] = (
@@ -87,10 +89,11 @@ SIGNALS: t.Final[tuple[Signal, ...]] = (
     Signal("celery_task_succeeded", "celery", "a task ended well", ((" succeeded in ", _TASK + r"succeeded in (?P<seconds>\d+(?:\.\d+)?(?:e-?\d+)?)s"),), True),
 
     Signal("rq_job_failed", "rq", "a job raised an exception or was lost",
-           (("exception raised while executing", r"\[Job [^\]\s]{1,200}\]: exception raised while executing \((?P<about>[^)]{1,200})\)"),
+           (("exception raised while executing", r"[Jj]ob [^\]\s]{1,200}\]?: exception raised while executing \((?P<about>[^)]{1,200})\)"),
             ("Moving job to FailedJobRegistry", r"Moving job to FailedJobRegistry \((?!Work-horse)"))),
     Signal("rq_work_horse_lost", "rq", "the process that ran a job died: killed for want of memory, or by its time limit",
            (("Work-horse ", r"Work-horse (?:process was )?terminated unexpectedly"),)),
+    Signal("rq_job_ok", "rq", "a job ended well", (("Job OK", r": .{0,10}Job OK.{0,10} \("),), True),
     Signal("rq_job_timeout", "rq", "a job ran longer than its timeout",
            (("exceeded maximum timeout value", r"(?:Task|Job) exceeded maximum timeout value \(\d+ seconds\)"),)),
 
@@ -128,17 +131,17 @@ SIGNALS: t.Final[tuple[Signal, ...]] = (
     Signal("redis_max_clients", "redis", "a client was refused: maxclients is reached", (("max number of clients reached", r"max number of clients reached"),)),
 
     Signal("nginx_upstream_timeout", "nginx", "what nginx passes requests to did not answer in time",
-           (("upstream timed out", r"upstream timed out \(\d+: .{0,800}?(?:upstream: \"(?P<about>[^\"]{1,200})|$)"),)),
+           (("upstream timed out", r"upstream timed out \(\d+: .{0,800}?" + _UPSTREAM),)),
     Signal("nginx_upstream_refused", "nginx", "what nginx passes requests to takes no connections",
-           (("while connecting to upstream", r"connect\(\) (?:to \S+ )?failed \((?:111|2|13|61|10061): .{0,800}?(?:upstream: \"(?P<about>[^\"]{1,200})|$)"),)),
+           (("while connecting to upstream", r"connect\(\) (?:to \S+ )?failed \((?:111|2|13|61|10061): .{0,800}?" + _UPSTREAM),)),
     Signal("nginx_upstream_backlog", "nginx", "the queue of what nginx passes requests to is full",
-           (("while connecting to upstream", r"connect\(\) (?:to \S+ )?failed \((?:11|35): .{0,800}?(?:upstream: \"(?P<about>[^\"]{1,200})|$)"),)),
+           (("while connecting to upstream", r"connect\(\) (?:to \S+ )?failed \((?:11|35): .{0,800}?" + _UPSTREAM),)),
     Signal("nginx_upstream_closed", "nginx", "what nginx passes requests to hung up before it had answered",
-           (("upstream prematurely closed ", r"upstream prematurely closed .{0,800}?(?:upstream: \"(?P<about>[^\"]{1,200})|$)"),
+           (("upstream prematurely closed ", r"upstream prematurely closed .{0,800}?" + _UPSTREAM),
             ("(104: Connection reset by peer)",
              r"(?:recv|send|readv|writev|sendfile)\(\) failed \(104: Connection reset by peer\) while \w+ing .{0,40}upstream"))),
     Signal("nginx_no_live_upstreams", "nginx", "every server of an upstream is held to be down",
-           (("no live upstreams", r"no live upstreams while connecting to upstream.{0,800}?(?:upstream: \"(?P<about>[^\"]{1,200})|$)"),)),
+           (("no live upstreams", r"no live upstreams while connecting to upstream.{0,800}?" + _UPSTREAM),)),
     Signal("nginx_worker_connections", "nginx", "a worker has no connections left",
            (("worker_connections are not enough", r"\d+ worker_connections are not enough"),)),
     Signal("nginx_limit_req", "nginx", "a request was refused or delayed by limit_req",

@@ -24,6 +24,8 @@ _TRACES = 64
 _EXCEPTION = re.compile(r"(?P<name>(?:[A-Za-z_]\w{0,99}\.){0,12}[A-Z]\w{0,99})(?::|\s*$)")
 # what compose and others put before the lines of a container
 _PREFIX = re.compile(r"^[\w.-]{1,80} +\| ?")
+# what celery wraps around an exception that was raised in another process: its own traceback stands before
+_WRAPPERS = ("ExceptionWithTraceback", "RemoteTraceback")
 _CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
 
 _DEBUG = re.compile(r"\bDEBUG\d?\b|\blevel\W{1,4}debug\b|\[debug\]", re.IGNORECASE)
@@ -31,6 +33,8 @@ _DEBUG = re.compile(r"\bDEBUG\d?\b|\blevel\W{1,4}debug\b|\[debug\]", re.IGNORECA
 #: The most different exceptions and tasks that are told apart.
 _NAMES = 256
 _TEMPLATES = 128
+#: A shorter line says nothing.
+_SHORTEST = 8
 
 
 class Told(t.NamedTuple):
@@ -82,7 +86,7 @@ class Tally:
         self.sampled += self.stride
         if debug or (debug is None and ("debug" in line or "DEBUG" in line) and _DEBUG.search(line, 0, 200)):
             self.debug += self.stride
-        if not known and line[:1] not in ("", " ", "\t") and not line.startswith(_TRACEBACK):
+        if not known and len(line) >= _SHORTEST and line[:1] not in (" ", "\t") and not line.startswith((_TRACEBACK, *_CHAINED)):
             self.templates.update({_log_template.template(line): self.stride})
 
     def _signal(self, match: _log_signals.Match, line: str, at: t.Callable[[str], float | None]) -> None:
@@ -128,7 +132,7 @@ class Tally:
         if found is not None and not found.group("name").isupper():
             del self._traces[writer]
             name = found.group("name")
-            if name in self.exceptions or len(self.exceptions) < _NAMES:
+            if not name.endswith(_WRAPPERS) and (name in self.exceptions or len(self.exceptions) < _NAMES):
                 self.exceptions[name] += 1
                 self._counted[writer] = name
             return

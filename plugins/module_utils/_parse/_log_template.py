@@ -20,6 +20,8 @@ _LOOKED_AT = 320
 
 # quoted text, or a word; what is between them is kept as it is
 _WORDS: t.Final = re.compile(r"\"(?:[^\"\\]|\\.)*\"?|(?<![A-Za-z0-9])'(?:[^'\\]|\\.)*'?|[0-9A-Za-z_][0-9A-Za-z_.:,/@%+-]*")
+# a unit of systemd may have an @ in its name too
+_MAIL: t.Final = re.compile(r"[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}(?!(?:service|socket|timer|scope|slice|mount|target)\b)[a-z]{2,24}\b")
 _DIGIT: t.Final = re.compile(r"\d")
 _MASKED: t.Final = re.compile(
     r"(?P<time>(?<!\d)\d{4}[-/.]\d\d[-/.]\d\d(?:T\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?(?!\d)"
@@ -41,7 +43,7 @@ def _word(found: re.Match[str]) -> str:
     word = found.group()
     if word[0] in "\"'":
         return "<text>"
-    if "@" in word and "." in word:
+    if "@" in word and _MAIL.match(word):
         return "<address>"
     return _MASKED.sub(_name, word) if _DIGIT.search(word) else word
 
