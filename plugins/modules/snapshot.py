@@ -10,7 +10,7 @@ DOCUMENTATION = r"""
 module: snapshot
 short_description: Measure one host in a single call
 description:
-  - Measures CPU, memory, disks, sockets, processes, services with their workers and settings, kernel OOM kills and nginx traffic of one host,
+  - Measures CPU, memory, disks, sockets, processes, services with their workers and settings, kernel OOM kills, nginx traffic and logs of one host,
     side by side around one sampling window, and returns one document.
   - It only reads. It runs no code of the applications it looks at, leaves its own processes out and reports what it cost.
   - Each collector runs in a process of its own with a time limit and fails alone; what was not measured is null and its collector says why.
@@ -34,7 +34,7 @@ options:
     default: 3600
   traffic_window:
     description:
-      - How far back to look in the access logs of nginx, in seconds.
+      - How far back to look in the access logs of nginx and in what services log, in seconds.
     type: int
     default: 600
   top:

@@ -19,6 +19,7 @@ import typing as t
 from ansible_collections.oncall.pressure.plugins.plugin_utils._container_figures import container_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._host_figures import health_figures, host_figures, traffic_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._job_figures import job_figures, job_of
+from ansible_collections.oncall.pressure.plugins.plugin_utils._log_figures import log_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._service_figures import service_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, rows, text
 
@@ -45,6 +46,7 @@ _COLLECTORS = {
     "derived.web": "services",
     "derived.traffic": "nginx",
     "derived.job": "jobs",
+    "derived.logs": "logs",
     "job": "jobs",
     "health": "health",
     "container": "containers",
@@ -60,11 +62,12 @@ def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
     found = [Subject("host", None, None, "host", {**shared, "kind": "host", "service": None, "derived": host_figures(snapshot)})]
     for service in [*_services(snapshot), *_gone(snapshot)]:
         identity = t.cast(str, service["id"])
-        data = {**shared, "kind": "service", "service": service, "derived": {**service_figures(service, snapshot), "job": job_of(service, snapshot)}}
+        derived = {**service_figures(service, snapshot), "job": job_of(service, snapshot), "logs": log_figures(snapshot, identity)}
+        data = {**shared, "kind": "service", "service": service, "derived": derived}
         found.append(Subject("service", identity, text(service, "name") or identity, text(service, "component") or "other", data))
     if isinstance(snapshot.get("nginx"), dict):
         row = next((row for row in _services(snapshot) if row.get("component") == "nginx"), None)
-        data = {**shared, "kind": "nginx", "service": row, "derived": traffic_figures(snapshot)}
+        data = {**shared, "kind": "nginx", "service": row, "derived": {**traffic_figures(snapshot), "logs": log_figures(snapshot, text(row, "id"))}}
         found.append(Subject("nginx", text(row, "id"), text(row, "name") or text(row, "id"), "nginx", data))
     cron = next((row for row in _services(snapshot) if row.get("component") == "cron"), None)
     for job in [row for row in rows(snapshot, "jobs", "cron") if rows(row, "running")]:

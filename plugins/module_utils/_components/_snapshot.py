@@ -84,9 +84,15 @@ def _containers(machine: Machine, options: Options) -> Reading:
     return _containers.collect(machine, options)
 
 
+def _logs(machine: Machine, options: Options) -> Reading:
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _logs
+
+    return _logs.collect(machine, options)
+
+
 COLLECTORS: dict[str, Collector] = {
     "host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx, "jobs": _jobs,
-    "health": _health, "containers": _containers,
+    "health": _health, "containers": _containers, "logs": _logs,
 }
 
 _PYTHON = ("gunicorn", "uvicorn", "celery", "rq")
@@ -128,6 +134,7 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         "jobs": rows["jobs"]["data"],
         "health": rows["health"]["data"],
         "containers": rows["containers"]["data"],
+        "logs": rows["logs"]["data"],
     }
 
 
