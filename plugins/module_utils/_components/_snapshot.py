@@ -17,7 +17,7 @@ import sys
 import time
 import typing as t
 
-from ansible_collections.oncall.pressure.plugins.module_utils._components import _daemons
+from ansible_collections.oncall.pressure.plugins.module_utils._components import _daemons, _owners
 from ansible_collections.oncall.pressure.plugins.module_utils._components._own_root import own_root
 from ansible_collections.oncall.pressure.plugins.module_utils._components._process_table import own_chain
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Collector, Options, Reading, run_all
@@ -68,7 +68,23 @@ def _jobs(machine: Machine, options: Options) -> Reading:
     return _jobs.collect(machine, options)
 
 
-COLLECTORS: dict[str, Collector] = {"host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx, "jobs": _jobs}
+def _connections(machine: Machine, options: Options) -> Reading:
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _connections
+
+    return _connections.collect(machine, options)
+
+
+def _recent_changes(machine: Machine, options: Options) -> Reading:
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _recent_changes
+
+    return _recent_changes.collect(machine, options)
+
+
+COLLECTORS: dict[str, Collector] = {
+    "host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx, "jobs": _jobs,
+    "connections": _connections,
+    "recent_changes": _recent_changes,
+}
 
 _PYTHON = ("gunicorn", "uvicorn", "celery", "rq")
 
@@ -88,6 +104,10 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         give_to_programs(rows["oom"]["data"], joined, own_root(machine).prefix)
     if rows["jobs"]["data"] is not None and rows["units"]["data"] is not None:
         tell_timers(rows["jobs"]["data"], data["units"].get("units") or {})
+    if rows["connections"]["data"] is not None:
+        _owners.tell(rows["connections"]["data"], joined or [])
+    if rows["recent_changes"]["data"] is not None:
+        _owners.rename(rows["recent_changes"]["data"]["events"], joined or [])
     return {
         "schema": SCHEMA,
         "name": None,
@@ -102,6 +122,8 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         "oom": rows["oom"]["data"],
         "nginx": rows["nginx"]["data"],
         "jobs": rows["jobs"]["data"],
+        "connections": rows["connections"]["data"],
+        "timeline": rows["recent_changes"]["data"],
     }
 
 
