@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.oncall.pressure.plugins.plugin_utils._connection_figures import connection_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._host_figures import host_figures, traffic_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._job_figures import job_figures, job_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._service_figures import service_figures
@@ -42,6 +43,7 @@ _COLLECTORS = {
     "derived.web": "services",
     "derived.traffic": "nginx",
     "derived.job": "jobs",
+    "derived.connections": "connections",
     "job": "jobs",
 }
 
@@ -55,7 +57,8 @@ def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
     found = [Subject("host", None, None, "host", {**shared, "kind": "host", "service": None, "derived": host_figures(snapshot)})]
     for service in [*_services(snapshot), *_gone(snapshot)]:
         identity = t.cast(str, service["id"])
-        data = {**shared, "kind": "service", "service": service, "derived": {**service_figures(service, snapshot), "job": job_of(service, snapshot)}}
+        derived = {**service_figures(service, snapshot), "job": job_of(service, snapshot), "connections": connection_figures(service, snapshot)}
+        data = {**shared, "kind": "service", "service": service, "derived": derived}
         found.append(Subject("service", identity, text(service, "name") or identity, text(service, "component") or "other", data))
     if isinstance(snapshot.get("nginx"), dict):
         row = next((row for row in _services(snapshot) if row.get("component") == "nginx"), None)

@@ -58,7 +58,7 @@ class Sums:
     """What one service is connected to."""
 
     def __init__(self) -> None:
-        self.inbound = self.outbound = self.close_wait = self.connecting = 0
+        self.sockets = self.inbound = self.outbound = self.close_wait = self.connecting = 0
         self.peers: dict[tuple[str, int], dict[str, int]] = {}
 
 
@@ -97,7 +97,7 @@ def collect(machine: Machine, options: Options) -> Reading:
         reasons.append("whose %d listening sockets are may not be seen (no privileges)" % nobody)
     data = {
         "listeners": listeners[:_LISTENERS], "outbound": [_peer(key, states, shares.get(key, {})) for key, states in _largest(peers)[:_PEERS]],
-        "services": [_service(owner, row) for owner, row in sorted(sums.items(), key=lambda item: -(item[1].inbound + item[1].outbound))[:_SERVICES]],
+        "services": [_service(owner, row) for owner, row in sorted(sums.items(), key=lambda item: -item[1].sockets)[:_SERVICES]],
         "networks": read,
     }
     return partial(data, "; ".join(reasons[:10])) if reasons else ok(data)
@@ -207,6 +207,7 @@ def _count(
         owner = by_inode.get(row.inode) if row.inode else None
         mine = sums.setdefault(owner, Sums()) if owner is not None else None
         if mine is not None:
+            mine.sockets += 1
             mine.close_wait += row.state == "CLOSE_WAIT"
         if row.local_port in ports:
             if row.state == "ESTABLISHED":
@@ -263,6 +264,6 @@ def _service(owner: Owner, row: Sums) -> dict[str, t.Any]:
         for key, states in _largest(row.peers)[:_PEERS_OF_ONE]
     ]
     return {
-        "service": owner.service, "pid": owner.pid, "inbound": row.inbound, "outbound": row.outbound, "connecting": row.connecting,
+        "service": owner.service, "pid": owner.pid, "sockets": row.sockets, "inbound": row.inbound, "outbound": row.outbound, "connecting": row.connecting,
         "close_wait": row.close_wait, "capacity": None, "peers": peers,
     }
