@@ -104,7 +104,7 @@ def _places(machine: Machine, trees: Trees, files: Files) -> list[_Place]:
         except OSError:
             continue
         try:
-            if machine.link("/proc/%d/root" % pid) != "/" or not _same_files(machine, pid):
+            if not _same_files(machine, pid):
                 # of a container: its image is another's to tell
                 continue
             folder: str | None = machine.link("/proc/%d/cwd" % pid)
@@ -120,7 +120,7 @@ def _places(machine: Machine, trees: Trees, files: Files) -> list[_Place]:
 
 
 def _same_files(machine: Machine, pid: int) -> bool:
-    """Whether a process sees the same root folder as we do; not where its mounts cannot be told."""
+    """Whether a process sees the same root folder as we do. Raises OSError."""
     theirs, ours = machine.stat("/proc/%d/root/" % pid), machine.stat("/")
     return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
 

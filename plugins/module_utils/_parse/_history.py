@@ -14,10 +14,13 @@ import json
 import re
 import typing as t
 
-_REFLOG = re.compile(r"[0-9a-f]{40,64} (?P<new>[0-9a-f]{40,64}) [^\t]{0,500} (?P<at>\d{1,12}) [-+]\d{4}(?:\t(?P<verb>[a-z-]{1,20}))?")
+_REFLOG = re.compile(r"[0-9a-f]{40,64} (?P<new>[0-9a-f]{40,64}) [^\t]{0,500} (?P<at>[0-9]{1,12}) [-+][0-9]{4}(?:\t(?P<verb>[a-z-]{1,20}))?")
 _COMMIT = re.compile(r"[0-9a-f]{40,64}\s*")
-_DPKG = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (install|upgrade|remove|purge) ([a-z0-9][a-z0-9+.-]{0,100})(?::[a-z0-9]+)? (\S{1,80}) (\S{1,80})")
-_RPM = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(Z|[-+]\d\d:?\d\d) \w{1,12} (Installed|Upgraded|Upgrade|Erased|Removed|Downgrade): (\S{1,150})")
+_DPKG = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}) (install|upgrade|remove|purge) ([a-z0-9][a-z0-9+.-]{0,100})(?::[a-z0-9]+)? (\S{1,80}) (\S{1,80})")
+_RPM = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(Z|[-+][0-9]{2}:?[0-9]{2})"
+    r" \w{1,12} (Installed|Upgraded|Upgrade|Erased|Removed|Downgrade): (\S{1,150})")
 _DIST_INFO = re.compile(r"([A-Za-z0-9._]{1,80}?)-([0-9][A-Za-z0-9.+!_]{0,40}?)(?:-py3\.\d+)?\.(?:dist|egg)-info")
 
 _WORDS = {"install": "installed", "upgrade": "upgraded", "remove": "removed", "purge": "removed", "Installed": "installed", "Upgrade": "upgraded",
@@ -70,9 +73,14 @@ def dpkg(text: str) -> list[Package]:
 
 def _local_s(when: str) -> float | None:
     try:
-        return datetime.datetime.strptime(when, "%Y-%m-%d %H:%M:%S").timestamp()
-    except (ValueError, OverflowError):
+        return datetime.datetime(*_numbers(when)).timestamp()
+    except (ValueError, OverflowError, OSError):
         return None
+
+
+def _numbers(when: str) -> tuple[int, int, int, int, int, int]:
+    year, month, day, hour, minute, second = map(int, re.findall("[0-9]+", when))
+    return year, month, day, hour, minute, second
 
 
 def rpm(text: str) -> list[Package]:
@@ -80,7 +88,9 @@ def rpm(text: str) -> list[Package]:
     found: list[Package] = []
     for when, zone, verb, name in _RPM.findall(text):
         try:
-            at = datetime.datetime.strptime(when + ("+0000" if zone == "Z" else zone.replace(":", "")), "%Y-%m-%dT%H:%M:%S%z")
+            digits = "0000" if zone == "Z" else zone[1:].replace(":", "")
+            ahead = datetime.timedelta(hours=int(digits[:2]), minutes=int(digits[2:])) * (-1 if zone[0] == "-" else 1)
+            at = datetime.datetime(*_numbers(when), tzinfo=datetime.timezone.utc) - ahead
             # Upgraded names what was there before, beside a line Upgrade with what is there now
             if verb != "Upgraded":
                 found.append(Package(at.timestamp(), _WORDS[verb], name))

@@ -236,7 +236,8 @@ def test_names_and_capacity_come_from_the_services() -> None:
 
 
 @pytest.mark.parametrize("change", [
-    {"settings": None}, {"worker_summary": None}, {"settings": {"program": "uvicorn"}}, {"settings": {"program": "gunicorn", "worker_class": {"value": "gevent"}}},
+    {"settings": None}, {"worker_summary": None}, {"settings": {"program": "uvicorn"}},
+    {"settings": {"program": "gunicorn", "worker_class": {"value": "gevent"}}},
     {"settings": {"program": "gunicorn", "worker_class": {"value": "sync"}, "threads": {"value": "many"}}},
 ])
 def test_what_is_not_known_has_no_capacity(change: t.Any) -> None:

@@ -83,7 +83,8 @@ def test_queues() -> None:
     assert _listening.answer(data[:-30], False) == {3333199: (3, 7)}, "what was cut off is left out"
 
 
-FIELD = st.one_of(st.sampled_from(["0A", "01", "0100007F:D59B", "00000000:00000003", "00010000", "0001", "02", "0", "25:", "sl", "-1", "3333199"]), st.text(max_size=12))
+FIELD = st.one_of(st.sampled_from([
+    "0A", "01", "0100007F:D59B", "00000000:00000003", "00010000", "0001", "02", "0", "25:", "sl", "-1", "3333199"]), st.text(max_size=12))
 LINES = st.lists(st.lists(FIELD, max_size=14).map(" ".join), max_size=12).map("\n".join)
 
 

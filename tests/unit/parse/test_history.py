@@ -79,7 +79,8 @@ def test_our_journal() -> None:
         {"at_s": 9.0, "state": "undone", "mitigation": "lower_workers", "service": "shop.service"}]
 
 
-PIECES = st.sampled_from(REFLOG.split("\n") + DPKG.split("\n") + RPM.split("\n") + ["2026-99-99 99:99:99 install a 1 2", '{"state": "applied", "epoch_s": 1e999}',
+PIECES = st.sampled_from(REFLOG.split("\n") + DPKG.split("\n") + RPM.split("\n") + ["2026-99-99 99:99:99 install a 1 2",
+                         '{"state": "applied", "epoch_s": 1e999}',
                          "{" * 3000, "2026-02-30T00:00:00+9999 X Installed: a", "9999-12-31 23:59:59 install a 1 2", '{"state": "intent", "service": []}'])
 
 
