@@ -114,8 +114,8 @@ def main() -> None:
     if not TIMEOUT[0] <= module.params["timeout"] <= TIMEOUT[1]:
         module.fail_json(msg="timeout must be from %s to %s, not %s" % (*TIMEOUT, module.params["timeout"]))
     machine = Machine()
-    collectors = {"recent_changes": _recent_changes.collect}
-    row = run_all(collectors, machine, Options(own_pids=own_chain(machine)), module.params["timeout"]).rows["recent_changes"]
+    collectors = {"changes": _recent_changes.collect}
+    row = run_all(collectors, machine, Options(own_pids=own_chain(machine)), module.params["timeout"]).rows["changes"]
     module.exit_json(changed=False, timeline=row["data"], status=row["status"], reason=row["reason"], seconds=row["seconds"])
 
 

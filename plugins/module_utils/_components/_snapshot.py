@@ -83,7 +83,7 @@ def _recent_changes(machine: Machine, options: Options) -> Reading:
 COLLECTORS: dict[str, Collector] = {
     "host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx, "jobs": _jobs,
     "connections": _connections,
-    "recent_changes": _recent_changes,
+    "changes": _recent_changes,
 }
 
 _PYTHON = ("gunicorn", "uvicorn", "celery", "rq")
@@ -106,8 +106,8 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         tell_timers(rows["jobs"]["data"], data["units"].get("units") or {})
     if rows["connections"]["data"] is not None:
         _owners.tell(rows["connections"]["data"], joined or [])
-    if rows["recent_changes"]["data"] is not None:
-        _owners.rename(rows["recent_changes"]["data"]["events"], joined or [])
+    if rows["changes"]["data"] is not None:
+        _owners.rename(rows["changes"]["data"]["events"], joined or [])
     return {
         "schema": SCHEMA,
         "name": None,
@@ -123,7 +123,7 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         "nginx": rows["nginx"]["data"],
         "jobs": rows["jobs"]["data"],
         "connections": rows["connections"]["data"],
-        "timeline": rows["recent_changes"]["data"],
+        "timeline": rows["changes"]["data"],
     }
 
 
