@@ -70,17 +70,15 @@ def collect(machine: Machine, options: Options) -> Reading:
     sums: dict[Owner, Sums] = {}
     peers: dict[tuple[str, int], dict[str, int]] = {}
     shares: dict[tuple[str, int], dict[Owner, int]] = {}
-    try:
-        queues = _listening.queues(machine)
-    except OSError as problem:
-        queues = {}
-        reasons.append("how many may wait at a listening socket is not told (%s)" % (problem.strerror or problem))
     read = 0
-    for network, folder in [("", "/proc/net")] + [(name, "/proc/%d/net" % pid) for name, pid in found.networks.items()]:
+    places: list[tuple[str, int | None]] = [("", None), *found.networks.items()]
+    for network, pid in places:
+        folder = "/proc/net" if pid is None else "/proc/%d/net" % pid
         sockets = _sockets(machine, folder, reasons)
         if sockets is None:
             continue
         read += 1
+        queues = _queues(machine, pid, reasons)
         rows = _count(sockets, network, found.by_inode, queues, sums, peers, shares)
         # in the network of a container only what its services and its crowds listen at is worth a line
         listeners += [row for row in rows if not network or row["service"] is not None or row["waiting"]]
@@ -163,6 +161,17 @@ def _network(machine: Machine, pid: str) -> str:
         return machine.link("/proc/%s/ns/net" % pid)
     except OSError:
         return ""
+
+
+def _queues(machine: Machine, pid: int | None, reasons: list[str]) -> dict[int, _listening.Queue]:
+    """How many may wait at each listening socket; none where the kernel does not tell."""
+    try:
+        return _listening.queues(machine, pid)
+    except OSError as problem:
+        reason = "how many may wait at a listening socket is not told (%s)" % (problem.strerror or problem)
+        if reason not in reasons:
+            reasons.append(reason)
+        return {}
 
 
 def _sockets(machine: Machine, folder: str, reasons: list[str]) -> list[Socket] | None:

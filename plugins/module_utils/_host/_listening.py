@@ -10,6 +10,8 @@ so one without it is not asked.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 import struct
 import time
@@ -27,6 +29,8 @@ _DUMP = 0x301
 _HEAD = struct.Struct("=IHHII")
 _ERROR, _DONE = 2, 3
 _LISTENING = 1 << 10
+#: CLONE_NEWNET
+_NETWORK = 0x40000000
 #: of struct inet_diag_msg: behind four bytes and the addresses come expires, waiting, the most that may wait, user, inode
 _INET = struct.Struct("=IIIII")
 _INET_AT = 52
@@ -44,10 +48,16 @@ class Queue(t.NamedTuple):
     backlog: int
 
 
-def queues(machine: Machine) -> dict[int, Queue]:
-    """The queue of every listening TCP and unix socket of this network namespace, by inode. Raises OSError where the kernel is not to be asked or refuses."""
+def queues(machine: Machine, pid: int | None = None) -> dict[int, Queue]:
+    """The queue of every listening TCP and unix socket, by inode: of this network namespace, or of that of a process, which takes root.
+
+    Raises OSError where the kernel is not to be asked or refuses. To be called in a process that may be lost: it goes over to the other network and back.
+    """
     if machine.root:
         raise OSError("a recording has no kernel to ask")
+    if pid is not None:
+        with _network(pid):
+            return queues(machine)
     found: dict[int, Queue] = {}
     built_in = machine.text_or_none("/lib/modules/%s/modules.builtin" % machine.text("/proc/sys/kernel/osrelease").strip(), 1048576) or ""
     loaded = machine.text_or_none("/proc/modules", 1048576)
@@ -66,6 +76,34 @@ def queues(machine: Machine) -> dict[int, Queue]:
     if not answered:
         raise OSError("the kernel's module tcp_diag is not loaded")
     return found
+
+
+@contextlib.contextmanager
+def _network(pid: int) -> t.Iterator[None]:
+    """In the network namespace of a process. Raises OSError."""
+    ours = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        theirs = os.open("/proc/%d/ns/net" % pid, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _enter(theirs)
+        finally:
+            os.close(theirs)
+        try:
+            yield
+        finally:
+            _enter(ours)
+    finally:
+        os.close(ours)
+
+
+def _enter(descriptor: int) -> None:
+    try:
+        # loaded only where it is needed, and not in every Python; os.setns is newer than 3.11
+        import ctypes
+    except ImportError:
+        raise OSError("this Python has no ctypes") from None
+    if ctypes.CDLL(None, use_errno=True).setns(descriptor, _NETWORK) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def _ask(body: bytes, end: float) -> bytes:

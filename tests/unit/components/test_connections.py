@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -33,7 +34,7 @@ def checked(reading: t.Any) -> t.Any:
 
 
 @contextlib.contextmanager
-def server(*arguments: str) -> t.Iterator[t.Tuple[subprocess.Popen, str]]:
+def server(*arguments: str, before: t.Sequence[str] = ()) -> t.Iterator[t.Tuple[subprocess.Popen, str]]:
     """A process of its own that listens at a port of this host and accepts nothing unless it is told to; gives what it says first."""
     program = (
         "import os, socket, sys\n"
@@ -51,7 +52,7 @@ def server(*arguments: str) -> t.Iterator[t.Tuple[subprocess.Popen, str]]:
         "        held.append(socket.create_connection(('127.0.0.1', int(rest))))\n"
         "    print('done', flush=True)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*before, sys.executable, "-c", program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield process, process.stdout.readline().strip()
@@ -79,6 +80,8 @@ def test_connections_that_wait_at_a_port() -> None:
         for dummy in range(4):
             stack.enter_context(socket.create_connection(("127.0.0.1", int(port))))
         tell(process, "accept")
+        # whoever is stopped does not hold up the look
+        process.send_signal(signal.SIGSTOP)
         found = next(row for row in look().data["listeners"] if row["port"] == int(port))
         assert (found["kind"], found["address"], found["waiting"], found["established"], found["own_network"]) == ("tcp", "127.0.0.1", 3, 4, True)
         # where the kernel may be asked
@@ -96,6 +99,21 @@ def test_connections_that_wait_at_a_unix_socket(tmp_path: Path) -> None:
         found = next(row for row in look().data["listeners"] if row["address"] == path)
         assert (found["kind"], found["port"], found["waiting"], found["established"]) == ("unix", None, 2, 1)
         assert found["backlog"] in (7, None)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a network of its own: run the tests as root to check this")
+def test_a_network_of_its_own_is_read_and_left_again() -> None:
+    networks = os.readlink("/proc/self/ns/net")
+    with server(before=["unshare", "-n"]) as (process, port):
+        # beside many containers it may be one too many
+        found = _connections.owners(Machine(), frozenset())
+        assert process.pid not in found.networks.values() or os.readlink("/proc/%d/ns/net" % process.pid) in found.networks
+        theirs = _connections._sockets(Machine(), "/proc/%d/net" % process.pid, [])
+        reasons: t.List[str] = []
+        queues = _connections._queues(Machine(), process.pid, reasons)
+        assert [row.local_port for row in theirs or [] if row.state == "LISTEN"] == [int(port)]
+        assert reasons or queues[(theirs or [])[0].inode] == (0, 7)
+    assert os.readlink("/proc/self/ns/net") == networks
 
 
 def test_outbound_connections_and_those_that_the_other_side_closed() -> None:

@@ -11,7 +11,7 @@ import json
 import typing as t
 
 import pytest
-from ansible_collections.oncall.pressure.plugins.plugin_utils import _timeline
+from ansible_collections.oncall.pressure.plugins.plugin_utils import _report, _timeline
 from ansible_collections.oncall.pressure.plugins.plugin_utils._timeline import Given, lately, read_events, sentence, shown
 
 TAKEN = 1768013700.0
@@ -81,6 +81,18 @@ def test_the_screen_has_what_people_did_and_that_of_the_service_first() -> None:
     assert shown(rows, "web.service") == ["20 s ago: packages", "40 s ago: commit (pull)", "50 s ago: release"]
     assert shown(rows[:1], "web.service") == ["10 s ago: started"]
     assert shown([], None) == []
+
+
+def test_the_screen_says_it_beside_the_verdict() -> None:
+    verdict = {
+        "resource": "cpu", "name": "web.service", "service": "web.service", "component": "gunicorn", "cause": "code", "confidence": "low", "summary": "busy",
+        "evidence": [], "ruled_out": [], "missing": [], "next": [], "mitigations": [],
+    }
+    row = {"state": "incident", "verdicts": [verdict], "changes": [event(600, "release", "web.service", "/srv/shop/current was set", "to releases/two")]}
+    fleet = {"hosts": 1, "healthy": 0, "unknown": 0, "unreached": 0}
+    said = _report.screen({"hosts": {"web-1": row}, "fleet": fleet})
+    assert "changed lately: 10 min ago: /srv/shop/current was set (to releases/two)" in said
+    assert "changed" not in _report.screen({"hosts": {"web-1": dict(row, changes=[])}, "fleet": fleet})
 
 
 def test_a_hostile_timeline_is_bounded() -> None:
