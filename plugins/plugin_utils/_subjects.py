@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.oncall.pressure.plugins.plugin_utils._connection_figures import connection_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._container_figures import container_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._host_figures import health_figures, host_figures, traffic_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._job_figures import job_figures, job_of
@@ -47,6 +48,7 @@ _COLLECTORS = {
     "derived.traffic": "nginx",
     "derived.job": "jobs",
     "derived.logs": "logs",
+    "derived.connections": "connections",
     "job": "jobs",
     "health": "health",
     "container": "containers",
@@ -62,7 +64,8 @@ def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
     found = [Subject("host", None, None, "host", {**shared, "kind": "host", "service": None, "derived": host_figures(snapshot)})]
     for service in [*_services(snapshot), *_gone(snapshot)]:
         identity = t.cast(str, service["id"])
-        derived = {**service_figures(service, snapshot), "job": job_of(service, snapshot), "logs": log_figures(snapshot, identity)}
+        derived = {**service_figures(service, snapshot), "job": job_of(service, snapshot), "logs": log_figures(snapshot, identity),
+                   "connections": connection_figures(service, snapshot)}
         data = {**shared, "kind": "service", "service": service, "derived": derived}
         found.append(Subject("service", identity, text(service, "name") or identity, text(service, "component") or "other", data))
     if isinstance(snapshot.get("nginx"), dict):

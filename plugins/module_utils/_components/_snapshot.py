@@ -17,7 +17,7 @@ import sys
 import time
 import typing as t
 
-from ansible_collections.oncall.pressure.plugins.module_utils._components import _daemons
+from ansible_collections.oncall.pressure.plugins.module_utils._components import _daemons, _owners
 from ansible_collections.oncall.pressure.plugins.module_utils._components._own_root import own_root
 from ansible_collections.oncall.pressure.plugins.module_utils._components._process_table import own_chain
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Collector, Options, Reading, absent, run_all
@@ -90,9 +90,22 @@ def _logs(machine: Machine, options: Options) -> Reading:
     return _logs.collect(machine, options)
 
 
+def _connections(machine: Machine, options: Options) -> Reading:
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _connections
+
+    return _connections.collect(machine, options)
+
+
+def _recent_changes(machine: Machine, options: Options) -> Reading:
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _recent_changes
+
+    return _recent_changes.collect(machine, options)
+
+
 COLLECTORS: dict[str, Collector] = {
     "host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx, "jobs": _jobs,
     "health": _health, "containers": _containers, "logs": _logs,
+    "connections": _connections, "changes": _recent_changes,
 }
 
 _PYTHON = ("gunicorn", "uvicorn", "celery", "rq")
@@ -118,6 +131,10 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         tell_timers(rows["jobs"]["data"], data["units"].get("units") or {})
     if joined and rows["containers"]["data"] is not None:
         tell_containers(joined, rows["containers"]["data"]["containers"])
+    if rows["connections"]["data"] is not None:
+        _owners.tell(rows["connections"]["data"], joined or [])
+    if rows["changes"]["data"] is not None:
+        _owners.rename(rows["changes"]["data"]["events"], joined or [])
     return {
         "schema": SCHEMA,
         "name": None,
@@ -135,6 +152,8 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         "health": rows["health"]["data"],
         "containers": rows["containers"]["data"],
         "logs": rows["logs"]["data"],
+        "connections": rows["connections"]["data"],
+        "timeline": rows["changes"]["data"],
     }
 
 
