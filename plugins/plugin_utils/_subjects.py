@@ -2,12 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Build what rules look at from one snapshot: the host, each service, nginx, each job that runs.
+"""Build what rules look at from one snapshot: the host, each service, nginx, each job that runs, each Redis server, each queue in one.
 
 Private to oncall.pressure: no stable interface.
 
 A subject is a mapping: ``kind``, ``service`` (the service's row, null for a host), ``host``, ``machine``, ``oom``, ``nginx``,
-``processes``, ``taken``, ``jobs``, ``job`` (of a job: its row), and ``derived``, the figures made of them.
+``processes``, ``taken``, ``jobs``, ``job`` (of a job: its row), ``server`` (of a Redis server and a queue: the server's row), ``queue`` (of a queue),
+and ``derived``, the figures made of them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import typing as t
 
 from ansible_collections.oncall.pressure.plugins.plugin_utils._host_figures import host_figures, traffic_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._job_figures import job_figures, job_of
+from ansible_collections.oncall.pressure.plugins.plugin_utils._redis_figures import queue_figures, redis_figures, service_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._service_figures import service_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, rows, text
 
@@ -43,10 +45,12 @@ _COLLECTORS = {
     "derived.traffic": "nginx",
     "derived.job": "jobs",
     "job": "jobs",
+    "server": "redis",
+    "queue": "redis",
 }
 
 #: The collector without which there are no subjects of a kind.
-NEEDED = {"host": "host", "service": "services", "nginx": "nginx", "job": "jobs"}
+NEEDED = {"host": "host", "service": "services", "nginx": "nginx", "job": "jobs", "redis": "redis", "queue": "redis"}
 
 
 def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
@@ -65,6 +69,21 @@ def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
     for job in [row for row in rows(snapshot, "jobs", "cron") if rows(row, "running")]:
         data = {**shared, "kind": "job", "service": cron, "job": job, "derived": job_figures(job, snapshot)}
         found.append(Subject("job", text(cron, "id"), text(job, "id"), "cron", data))
+    for server in rows(snapshot, "redis", "servers"):
+        found += _of_redis(server, snapshot, shared)
+    return found
+
+
+def _of_redis(server: dict[str, t.Any], snapshot: t.Mapping[str, t.Any], shared: t.Mapping[str, t.Any]) -> list[Subject]:
+    """A server and each of its queues, which is its workers' where one service alone works on it."""
+    row = service_of(server, snapshot)
+    data = {**shared, "kind": "redis", "service": row, "server": server, "derived": redis_figures(server, snapshot)}
+    found = [Subject("redis", text(row, "id"), text(row, "name") or text(server, "address"), "redis", data)]
+    for queue in rows(server, "queues"):
+        figures = queue_figures(queue, snapshot)
+        data = {**shared, "kind": "queue", "service": row, "server": server, "queue": queue, "derived": figures}
+        component = text(queue, "kind") or "redis" if figures["consumer"] else "redis"
+        found.append(Subject("queue", figures["consumer"] or text(row, "id"), text(queue, "name"), component, data))
     return found
 
 
