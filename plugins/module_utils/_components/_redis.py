@@ -79,18 +79,20 @@ def measure(machine: Machine, options: Options, login: Login, connect: Connect) 
     looks = [_Look(server, _empty(server.pid)) for server in running[:_SERVERS]]
     end = machine.monotonic() + FIRST_ALL_S
     for look in looks:
-        _guarded(look, lambda look=look: _first(machine, look, login, min(FIRST_S, max(end - machine.monotonic(), 0.2)), connect))
+        seconds = min(FIRST_S, max(round(end - machine.monotonic(), 1), 0.2))
+        _guarded(look, seconds, _first, machine, look, login, seconds, connect)
     if login.address:
         looks = [look for look in looks if look.row["address"] == login.address or login.address in look.row["listens"]]
         if not looks:
             return absent("no Redis server listens to %s" % clean(login.address, 100))
     for look in looks:
-        _guarded(look, lambda look=look: _before(machine, look))
+        _guarded(look, LAST_S, _before, machine, look)
     if any(look.client is not None for look in looks):
         machine.sleep(options.window_s)
     end = machine.monotonic() + LAST_ALL_S
     for look in looks:
-        _guarded(look, lambda look=look: _last(machine, look, min(LAST_S, max(end - machine.monotonic(), 0.2))))
+        seconds = min(LAST_S, max(round(end - machine.monotonic(), 1), 0.2))
+        _guarded(look, seconds, _last, machine, look, seconds)
         look.end()
     data = {"window_s": options.window_s, "servers": [_closed(look) for look in looks]}
     problems = ["%s: %s" % (_name(look.row), "; ".join(look.problems)) for look in looks if look.problems]
@@ -108,14 +110,14 @@ def _name(row: t.Mapping[str, t.Any]) -> str:
     return str(row["address"] or "redis with pid %d" % row["main_pid"])
 
 
-def _guarded(look: _Look, work: t.Callable[[], None]) -> None:
-    """Do a part of the work on one server; what goes wrong with it is its own."""
+def _guarded(look: _Look, seconds: float, work: t.Callable[..., None], *given: t.Any) -> None:
+    """Do a part of the work on one server, which has been granted so many seconds; what goes wrong with it is its own."""
     try:
-        work()
+        work(*given)
     except Trouble as trouble:
         look.fail(trouble)
     except _BROKEN as problem:
-        look.fail(trouble_of(problem, _name(look.row), FIRST_S))
+        look.fail(trouble_of(problem, seconds))
 
 
 def _empty(pid: int) -> dict[str, t.Any]:

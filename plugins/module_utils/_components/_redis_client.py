@@ -89,6 +89,9 @@ def enter(server: Server, doors: t.Sequence[Door], config: Config | None, login:
             try:
                 return _enter(server, door, config, login, seconds, connect, tls)
             except Trouble as trouble:
+                if last is not None and last.closed and tls and trouble.status == "error":
+                    # no TLS either: what it did to a plain question is what there is to say
+                    break
                 last = trouble
                 if trouble.silent or trouble.full or trouble.status == "denied":
                     raise
@@ -122,22 +125,25 @@ def _enter(server: Server, door: Door, config: Config | None, login: Login, seco
             line.close()
         if isinstance(problem, Trouble) or not isinstance(problem, (OSError, EOFError, ValueError)):
             raise
-        raise trouble_of(problem, door.name, seconds) from problem
+        raise trouble_of(problem, seconds) from problem
 
 
-def trouble_of(problem: Exception, name: str, seconds: float) -> Trouble:
+def trouble_of(problem: Exception, seconds: float) -> Trouble:
     """What went wrong with a conversation, as a sentence."""
+    said = clean(getattr(problem, "strerror", None) or str(problem) or type(problem).__name__, 120)
     if isinstance(problem, TimeoutError):
-        return Trouble("error", "%s did not answer within %g s" % (name, seconds), silent=True)
+        return Trouble("error", "it did not answer within %g s" % seconds, silent=True)
     if isinstance(problem, BlockingIOError):
-        return Trouble("error", "%s takes no connections: as many as it allows wait already" % name, silent=True)
+        return Trouble("error", "it takes no connections: as many as it allows wait already", silent=True)
     if isinstance(problem, (Exhausted, _resp.TooLarge)):
-        return Trouble("error", "%s answers more than Redis does" % name)
-    if isinstance(problem, (EOFError, ConnectionResetError)):
-        return Trouble("error", "%s closed the connection without an answer" % name, closed=True)
+        return Trouble("error", "it answers more than Redis does")
+    if isinstance(problem, (EOFError, ConnectionResetError, BrokenPipeError)):
+        return Trouble("error", "it closed the connection without an answer", closed=True)
     if isinstance(problem, _resp.Garbage):
-        return Trouble("error", "%s does not answer as Redis does" % name)
-    return Trouble("error", "%s: %s" % (name, clean(getattr(problem, "strerror", None) or str(problem) or type(problem).__name__, 120)))
+        return Trouble("error", "it does not answer as Redis does")
+    if "CERTIFICATE_REQUIRED" in said.upper().replace(" ", "_"):
+        return Trouble("denied", "it wants a certificate of its clients (tls-auth-clients), and its own could not be read from its configuration: become root")
+    return Trouble("error", said)
 
 
 def _password(server: Server, door: Door, config: Config | None, login: Login) -> list[Word]:
