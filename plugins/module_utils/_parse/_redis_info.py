@@ -68,7 +68,7 @@ def settings(text: str) -> list[tuple[str, list[str]]]:
     found = []
     for line in text.split("\n"):
         words = words_of(line)
-        if words and not words[0].startswith("#"):
+        if words and words[0] and not words[0].startswith("#"):
             found.append((words[0].lower(), words[1:]))
     return found
 
