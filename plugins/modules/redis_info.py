@@ -11,6 +11,7 @@ module: redis_info
 short_description: Tell how full and how busy Redis is, and what waits in the queues of celery and rq
 description:
   - Finds each Redis, Valkey or KeyDB server of this host by its process, and asks it over a socket that the kernel says is its own.
+  - One in a container is asked through its socket in the file system, or through its private address where the connection is seen to arrive in its network.
   - Tells memory, clients, rates over a window, slow commands by their name, and the queues of celery and rq with the sizes of some messages.
   - Only commands that read and are cheap are sent, in bounded time. Names of keys are found with a bounded C(SCAN), never with C(KEYS).
     Of messages only their length is kept.

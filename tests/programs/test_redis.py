@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -99,9 +100,9 @@ def free_port() -> int:
 
 
 class Server:
-    """A redis-server in a folder of its own, with ``lines`` in its configuration file ({folder} stands for the folder)."""
+    """A redis-server in a folder of its own, with ``lines`` in its configuration file ({folder} stands for the folder), started behind ``words``."""
 
-    def __init__(self, folder: pathlib.Path, lines: t.Sequence[str], port: int) -> None:
+    def __init__(self, folder: pathlib.Path, lines: t.Sequence[str], port: int, words: t.Sequence[str] = ()) -> None:
         self.port = port
         self.socket = str(folder / "r.sock")
         self.config = folder / "redis.conf"
@@ -110,7 +111,7 @@ class Server:
         assert REDIS is not None
         log = folder / "log"
         with open(str(log), "wb") as stream:
-            self.process = subprocess.Popen([REDIS, str(self.config)], stdout=stream, stderr=stream, cwd=str(folder), start_new_session=True)
+            self.process = subprocess.Popen([*words, REDIS, str(self.config)], stdout=stream, stderr=stream, cwd=str(folder), start_new_session=True)
         self.pid = self.process.pid
         end = time.monotonic() + 30
         while b"eady to accept connections" not in log.read_bytes():
@@ -171,10 +172,10 @@ def start(short: pathlib.Path) -> t.Iterator[t.Callable[..., Server]]:
     """Starts servers: ``start(*lines, port=...)``."""
     begun: t.List[Server] = []
 
-    def begin(*lines: str, port: t.Optional[int] = None) -> Server:
+    def begin(*lines: str, port: t.Optional[int] = None, words: t.Sequence[str] = ()) -> Server:
         folder = short / str(len(begun))
         folder.mkdir()
-        begun.append(Server(folder, lines, free_port() if port is None else port))
+        begun.append(Server(folder, lines, free_port() if port is None else port, words))
         return begun[-1]
 
     yield begin
@@ -492,6 +493,63 @@ def test_hostile_answers_make_no_figures(pretend: t.Callable[..., Pretender]) ->
     row = only(reading)
     assert row["memory"]["used_bytes"] is None and row["memory"]["maxmemory_bytes"] is None and row["memory"]["limited"] is None
     assert "\x1b" not in json.dumps(reading.data) and len(row["role"]) <= 20 and not row["queues"]
+
+
+# a network of its own, as in a container
+
+
+@pytest.fixture
+def network() -> t.Iterator[t.Tuple[t.List[str], str]]:
+    """Another network with a wire into it: how to start a program there, and its address."""
+    name, part = "prs%d" % (os.getpid() % 100000), random.randrange(1, 250)
+    address = "10.213.%d." % part
+    steps = [
+        ["netns", "add", name], ["link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name], ["addr", "add", address + "1/24", "dev", name],
+        ["link", "set", name, "up"], ["-n", name, "addr", "add", address + "2/24", "dev", "eth0"], ["-n", name, "link", "set", "eth0", "up"],
+        ["-n", name, "link", "set", "lo", "up"],
+    ]
+    try:
+        for step in steps:
+            try:
+                made = subprocess.run(["ip", *step], stderr=subprocess.PIPE, check=False).stderr
+            except FileNotFoundError:
+                made = b"there is no ip here: apt-get install iproute2"
+            if made:
+                pytest.skip("no other network can be made: " + made.decode())
+        yield ["ip", "netns", "exec", name], address + "2"
+    finally:
+        if shutil.which("ip"):
+            subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL, check=False)
+            subprocess.run(["ip", "link", "del", name], stderr=subprocess.DEVNULL, check=False)
+
+
+def test_another_network(start: t.Callable[..., Server], network: t.Tuple[t.List[str], str]) -> None:
+    words, address = network
+    server = start("bind * -::*", "protected-mode no", 'requirepass "%s"' % SECRET, words=words)
+    reading = look(server.pid)
+    assert (reading.status, reading.reason, only(reading)["address"]) == ("ok", None, "%s:%d" % (address, server.port))
+    os.kill(server.pid, signal.SIGKILL)
+    server = start("bind 127.0.0.1", words=words)
+    reading = look(server.pid)
+    assert reading.status == "denied" and "network of its own" in str(reading.reason)
+    server = start("bind * -::*", words=words)
+    reading = look(server.pid)
+    assert reading.status == "denied" and "protected mode" in str(reading.reason)
+
+
+def test_another_network_whose_address_is_ours_too(start: t.Callable[..., Server], network: t.Tuple[t.List[str], str]) -> None:
+    """What is reached by the server's address is another's listener: nothing is said to it."""
+    words, address = network
+    server = start("bind * -::*", "protected-mode no", 'requirepass "%s"' % SECRET, words=words)
+    subprocess.run(["ip", "addr", "add", address + "/32", "dev", "lo"], check=True)
+    try:
+        with socket.create_server((address, server.port)) as thief:
+            thief.settimeout(0.5)
+            reading = look(server.pid)
+            assert thief.accept()[0].recv(100) == b""
+    finally:
+        subprocess.run(["ip", "addr", "del", address + "/32", "dev", "lo"], check=True)
+    assert reading.status == "denied" and "network of its own" in str(reading.reason)
 
 
 # TLS

@@ -155,7 +155,7 @@ def _first(machine: Machine, look: _Look, login: Login, seconds: float, connect:
         # what would not be answered is not asked
         raise Trouble("error", "its process is stopped (SIGSTOP, or a debugger): continue it with kill -CONT %d" % look.server.pid, silent=True)
     config = None if login.password else _redis_servers.config(machine, look.server, doors)
-    look.client, info = enter(look.server, doors, config, login, seconds, connect)
+    look.client, info = enter(machine, look.server, doors, config, login, seconds, connect)
     look.row["address"] = clean(look.client.name, 120)
     fields = _redis_info.info(decode(info))
     who = _redis_info.number(fields, "process_id")

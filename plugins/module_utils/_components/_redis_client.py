@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.oncall.pressure.plugins.module_utils._components._redis_servers import Config, Door, Server
+from ansible_collections.oncall.pressure.plugins.module_utils._components._redis_servers import APART, Config, Door, Server, arrives
 from ansible_collections.oncall.pressure.plugins.module_utils._host._dial import Exhausted, Line, Place
+from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _resp
 
@@ -21,6 +22,9 @@ BYTES_LIMIT = 4194304
 
 #: Accounts below this number are the system's: what they run was not started by a person who came in.
 _SYSTEM_UIDS = 1000
+
+#: Seconds for a connection into another network, which may not be reached, and for what is said there at first.
+_FAR_S = 1.5
 
 Word = t.Union[str, bytes, int]
 Connect = t.Callable[[Place, float, int], Line]
@@ -81,13 +85,15 @@ class Client:
         self.line.close()
 
 
-def enter(server: Server, doors: t.Sequence[Door], config: Config | None, login: Login, seconds: float, connect: Connect) -> tuple[Client, bytes]:
+def enter(
+    machine: Machine, server: Server, doors: t.Sequence[Door], config: Config | None, login: Login, seconds: float, connect: Connect
+) -> tuple[Client, bytes]:
     """A conversation through the first door that opens, and what INFO gave. Raises Trouble."""
     last: Trouble | None = None
     for door in doors:
         for tls in _ways(door, config):
             try:
-                return _enter(server, door, config, login, seconds, connect, tls)
+                return _enter(machine, server, door, config, login, seconds, connect, tls)
             except Trouble as trouble:
                 if last is not None and last.closed and tls and trouble.status == "error":
                     # no TLS either: what it did to a plain question is what there is to say
@@ -107,11 +113,14 @@ def _ways(door: Door, config: Config | None) -> tuple[bool, ...]:
     return (True,) if config is not None and config.tls_port == door.place.port else (False, True)
 
 
-def _enter(server: Server, door: Door, config: Config | None, login: Login, seconds: float, connect: Connect, tls: bool) -> tuple[Client, bytes]:
+def _enter(
+    machine: Machine, server: Server, door: Door, config: Config | None, login: Login, seconds: float, connect: Connect, tls: bool
+) -> tuple[Client, bytes]:
     words = _password(server, door, config, login)
+    seconds = _FAR_S if door.far else seconds
     line = None
     try:
-        line = connect(door.place, seconds, BYTES_LIMIT)
+        line = _far(machine, server, door, connect) if door.far else connect(door.place, seconds, BYTES_LIMIT)
         listener = line.listener()
         if listener is not None and listener != server.pid:
             raise Trouble("error", "%s: another process (%d) listens there" % (door.name, listener))
@@ -126,6 +135,19 @@ def _enter(server: Server, door: Door, config: Config | None, login: Login, seco
         if isinstance(problem, Trouble) or not isinstance(problem, (OSError, EOFError, ValueError)):
             raise
         raise trouble_of(problem, seconds) from problem
+
+
+def _far(machine: Machine, server: Server, door: Door, connect: Connect) -> Line:
+    """A connection into another network. Raises Trouble where it does not arrive there: whoever took it is nobody that we know."""
+    try:
+        line = connect(door.place, _FAR_S, BYTES_LIMIT)
+    except OSError as problem:
+        raise Trouble("denied", APART) from problem
+    if not arrives(machine, server, *line.ends()):
+        line.close()
+        raise Trouble("denied", APART)
+    line.grant(_FAR_S, BYTES_LIMIT)
+    return line
 
 
 def trouble_of(problem: Exception, seconds: float) -> Trouble:
@@ -177,6 +199,8 @@ def _told(answers: t.Sequence[_resp.Reply], words: t.Sequence[Word], config: Con
 
 
 def _denied(info: _resp.Failure, refused: bool, config: Config | None, login: Login) -> str:
+    if info.kind == "DENIED":
+        return "it is in protected mode and answers to its own loopback only: give it a password or a unixsocket, or run redis_info beside it"
     if info.kind == "NOPERM":
         return "this user may not run INFO: give it +info, or set username and password of redis_info to one that may"
     if refused and login.password:

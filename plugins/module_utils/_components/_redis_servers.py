@@ -22,9 +22,9 @@ from ansible_collections.oncall.pressure.plugins.module_utils._components._nginx
 from ansible_collections.oncall.pressure.plugins.module_utils._host._dial import Certificate, Place
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import decode
-from ansible_collections.oncall.pressure.plugins.module_utils._parse import _cgroup, _redis_info, _sockets
+from ansible_collections.oncall.pressure.plugins.module_utils._parse import _addresses, _cgroup, _redis_info, _sockets
 
-_CONFIGS = ("/etc/redis/redis.conf", "/etc/redis.conf", "/etc/redis/redis-server.conf", "/etc/valkey/valkey.conf", "/etc/keydb/keydb.conf")
+_CONFIGS = ("/etc/redis/redis.conf", "/etc/redis.conf", "/etc/valkey/valkey.conf", "/etc/keydb/keydb.conf", "/usr/local/etc/redis/redis.conf")
 _CONFIG_FOLDERS = ("/etc/redis", "/etc/valkey")
 
 #: How many files are looked at for one server, and how much of one is read.
@@ -52,11 +52,13 @@ class Server(t.NamedTuple):
 
 
 class Door(t.NamedTuple):
-    """A way in. name: as people write it; sure: the kernel says that this very process listens there, not only its user."""
+    """A way in. name: as people write it; sure: the kernel says that this very process listens there, not only its user;
+    far: it leads into another network, so that it must be looked where the connection arrives."""
 
     place: Place
     name: str
     sure: bool
+    far: bool = False
 
 
 class Config(t.NamedTuple):
@@ -68,6 +70,12 @@ class Config(t.NamedTuple):
     password: str
     tls_port: int
     certificate: Certificate | None
+
+
+#: What is said of a server in a container that cannot be reached.
+APART: t.Final = (
+    "it has a network of its own that is not reached from here (a container): give it a unixsocket, or run redis_info in the container "
+    "(connection docker or podman)")
 
 
 class Unknown(Exception):
@@ -114,11 +122,12 @@ def doors(machine: Machine, server: Server) -> list[Door]:
         found += [door for inode, path in paths.items() if inode in inodes for door in _unix(machine, server, path)]
     if server.near is not False:
         found += _tcp(machine, server, inodes)
+    elif inodes is not None:
+        found += _far(machine, server, inodes)
     if found:
         return found
     if server.near is False:
-        raise Unknown(
-            "it has a network of its own (a container): give it a unixsocket, or run redis_info in the container (connection docker or podman)")
+        raise Unknown(APART)
     raise Unknown("it listens nowhere that can be told from here" + ("" if inodes is not None else ": become root"))
 
 
@@ -165,6 +174,29 @@ def _tcp(machine: Machine, server: Server, inodes: set[int] | None) -> list[Door
     found.sort(key=lambda row: (row.port != titled, row.port, ":" in row.address))
     places = [Place({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(row.address, row.address), row.port) for row in found]
     return [Door(place, ("[%s]:%d" if ":" in place.host else "%s:%d") % (place.host, place.port), inodes is not None) for place in places]
+
+
+def _far(machine: Machine, server: Server, inodes: set[int]) -> list[Door]:
+    """The ways into a container, by its private addresses: a public one may be somebody else's too."""
+    own = _addresses.local_v4(machine.text_or_none("/proc/%d/net/fib_trie" % server.pid, _LIST_LIMIT) or "")
+    addresses = sorted(address for address in own if _addresses.kind(address, (), ()) == "private")[:4]
+    found = []
+    for door in _tcp(machine, server, inodes):
+        # what listens to its loopback only is not to be had
+        for address in addresses if door.place.host == "127.0.0.1" else [door.place.host]:
+            if address in addresses and (address == door.place.host or _everywhere(machine, server, door.place.port, inodes)):
+                found.append(Door(Place(address, door.place.port), "%s:%d" % (address, door.place.port), True, True))
+    return found
+
+
+def _everywhere(machine: Machine, server: Server, port: int, inodes: set[int]) -> bool:
+    rows = _sockets.listeners(machine.text_or_none("/proc/%d/net/tcp" % server.pid, _LIST_LIMIT) or "")
+    return any(row.inode in inodes and (row.address, row.port) == ("0.0.0.0", port) for row in rows)
+
+
+def arrives(machine: Machine, server: Server, ours: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Whether a connection of ours has its other end in a server's network."""
+    return _sockets.connected(machine.text_or_none("/proc/%d/net/tcp" % server.pid, 4 * _LIST_LIMIT) or "", other, ours)
 
 
 def config(machine: Machine, server: Server, found: t.Sequence[Door]) -> Config | None:

@@ -71,6 +71,11 @@ class Line:
         data = self._stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         return int(struct.unpack("3i", data)[0])
 
+    def ends(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """Address and port of our end and of the other one; of TCP."""
+        ours, other = self._stream.getsockname(), self._stream.getpeername()
+        return (str(ours[0]), int(ours[1])), (str(other[0]), int(other[1]))
+
     def encrypt(self, certificate: Certificate | None) -> None:
         """Speak TLS from now on."""
         # without loading any authorities, which takes longer than all the rest

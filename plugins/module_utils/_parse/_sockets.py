@@ -79,6 +79,20 @@ def listeners(text: str) -> list[Listener]:
     return found
 
 
+def connected(text: str, one: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Whether a list of TCP sockets has a connection from ``one`` end (its address and port) to the ``other``."""
+    for line in text.splitlines():
+        parts = line.split(None, 4)
+        if len(parts) < 5 or not parts[0].endswith(":") or _proc.tcp_state(parts[3]) == "LISTEN":
+            continue
+        try:
+            if (_place(parts[1]), _place(parts[2])) == (one, other):
+                return True
+        except ValueError:
+            continue
+    return False
+
+
 def unix_listeners(text: str) -> dict[int, str]:
     """The paths of unix sockets that take connections, by inode; those without a path in the file system are left out."""
     found: dict[int, str] = {}

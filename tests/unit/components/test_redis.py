@@ -232,7 +232,7 @@ def test_a_file_that_the_process_may_not_read_is_not_its_own(host: Host) -> None
     ("-ERR operation not permitted\r\n", "denied", "password"), ("-ERR max number of clients reached\r\n", "error", "no more clients"),
     ("-BUSY Redis is busy\r\n", "error", "BUSY"), (":1\r\n", "error", "as Redis does"), ("$-1\r\n", "error", "as Redis does"),
     ("$2\r\nhi\r\n", "error", "as Redis does"), ("", "error", "closed the connection"), ("HTTP\r\n", "error", "as Redis does"),
-    ("-DENIED Redis is running in protected mode\r\n", "denied", "password"),
+    ("-DENIED Redis is running in protected mode\r\n", "denied", "protected mode"),
 ])
 def test_what_it_may_answer(host: Host, answer: str, status: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Replay, "encrypt", lambda self, certificate: self.send(b"hello"))
