@@ -276,6 +276,35 @@ def test_it_works(start: t.Callable[..., Server], lines: t.Sequence[str]) -> Non
     assert largest["db"] == 1 and largest["bytes"] > 400000 and "4bf92f" not in json.dumps(row)
 
 
+def test_queues_whose_names_have_a_prefix(start: t.Callable[..., Server]) -> None:
+    import celery
+
+    server = start()
+    app = celery.Celery("shop", set_as_current=False, broker="redis://127.0.0.1:%d/0" % server.port)
+    app.conf.broker_transport_options = {"global_keyprefix": "shop:"}
+    for dummy in range(3):
+        app.send_task("shop.work", queue="mails")
+    app.close()
+    (queue,) = only(look(server.pid))["queues"]
+    assert (queue["name"], queue["waiting"], queue["sampled"], queue["unacked"]) == ("mails", 3, 3, 0)
+
+
+def test_many_keys_hide_no_queue(start: t.Callable[..., Server]) -> None:
+    """The names of all keys are not read, those of bindings are looked for farther."""
+    server = start()
+    with socket.create_connection(("127.0.0.1", server.port), 30) as stream:
+        stream.sendall(b'EVAL "for i = 1, 60000 do redis.call(\'SET\', \'page:\' .. i, \'x\') end" 0\r\n')
+        stream.recv(100)
+    import celery
+
+    app = celery.Celery("shop", set_as_current=False, broker="redis://127.0.0.1:%d/0" % server.port)
+    app.send_task("shop.work", queue="mails")
+    app.close()
+    row = only(look(server.pid))
+    assert [(queue["name"], queue["waiting"]) for queue in row["queues"]] == [("mails", 1)]
+    assert row["databases"][0]["keys"] > 60000 and row["databases"][0]["scanned"] < 5000
+
+
 def test_growth_and_slow_commands(start: t.Callable[..., Server]) -> None:
     server = start("slowlog-log-slower-than 0")
     server.say(b"SET password hunter2", b"RPUSH celery a b c")
@@ -576,6 +605,7 @@ def test_tls(start: t.Callable[..., Server], certificate: t.Sequence[str], clien
     # where its file says nothing, the port is asked in the clear, and then not
     server.config.write_text("")
     reading = look(server.pid)
-    assert reading.status == "denied" and ("wants a certificate" if clients == "yes" else "wants a password") in str(reading.reason)
+    said = "wants a certificate" if clients == "yes" else "wants a password"
+    assert reading.status == "denied" and said in str(reading.reason), reading.reason
     if clients == "no":
         assert look(server.pid, Login("", SECRET)).status == "ok"

@@ -162,6 +162,8 @@ def _first(machine: Machine, look: _Look, login: Login, seconds: float, connect:
     if not look.server.root and not any(door.sure for door in doors) and who is not None and who != look.server.pid:
         raise Trouble("error", "who answers is the process %d" % who)
     look.row.update(_of_info(fields), answers=True, full=False)
+    if look.row["clients"]["max"] is None:
+        look.row["clients"]["max"] = _most_clients(look.client)
     look.row["latency"] = _slowest(machine, look.client)
     _queues(machine, look, fields)
 
@@ -205,6 +207,12 @@ def _yes(fields: t.Mapping[str, str], name: str) -> bool | None:
 
 def _status(fields: t.Mapping[str, str], name: str) -> str | None:
     return {"ok": "ok", "err": "failed"}.get(fields.get(name, ""))
+
+
+def _most_clients(client: Client) -> int | None:
+    """How many clients it takes, of a server that is too old (before 6.2) to say so in INFO; null where it does not tell."""
+    pair = [decode(text) for text in _redis_queues.texts(client.ask(("CONFIG", "GET", "maxclients"))[0])]
+    return _redis_info.number(dict(zip(pair[::2], pair[1::2])), "maxclients")
 
 
 def _slowest(machine: Machine, client: Client) -> dict[str, t.Any] | None:

@@ -26,6 +26,9 @@ _SYSTEM_UIDS = 1000
 #: Seconds for a connection into another network, which may not be reached, and for what is said there at first.
 _FAR_S = 1.5
 
+_NO_CERTIFICATE: t.Final = (
+    "it wants a certificate of its clients (tls-auth-clients), and its own was not found through its configuration file: become root, or give it a unixsocket")
+
 Word = t.Union[str, bytes, int]
 Connect = t.Callable[[Place, float, int], Line]
 
@@ -119,6 +122,7 @@ def _enter(
     words = _password(server, door, config, login)
     seconds = _FAR_S if door.far else seconds
     line = None
+    encrypted = False
     try:
         line = _far(machine, server, door, connect) if door.far else connect(door.place, seconds, BYTES_LIMIT)
         listener = line.listener()
@@ -126,6 +130,7 @@ def _enter(
             raise Trouble("error", "%s: another process (%d) listens there" % (door.name, listener))
         if tls:
             line.encrypt(config.certificate if config is not None else None)
+            encrypted = True
         client = Client(line, door.name + (" (TLS)" if tls else ""))
         answers = client.ask(*([words] if words else []), ("INFO",))
         return client, _told(answers, words, config, login)
@@ -134,7 +139,9 @@ def _enter(
             line.close()
         if isinstance(problem, Trouble) or not isinstance(problem, (OSError, EOFError, ValueError)):
             raise
-        raise trouble_of(problem, seconds) from problem
+        trouble = trouble_of(problem, seconds)
+        # a server that wants a certificate says so only after TLS 1.3 is agreed on, and may close before that is read
+        raise Trouble("denied", _NO_CERTIFICATE) if encrypted and trouble.closed else trouble from problem
 
 
 def _far(machine: Machine, server: Server, door: Door, connect: Connect) -> Line:
@@ -159,12 +166,13 @@ def trouble_of(problem: Exception, seconds: float) -> Trouble:
         return Trouble("error", "it takes no connections: as many as it allows wait already", silent=True)
     if isinstance(problem, (Exhausted, _resp.TooLarge)):
         return Trouble("error", "it answers more than Redis does")
-    if isinstance(problem, (EOFError, ConnectionResetError, BrokenPipeError)):
+    # by its name: only where TLS was spoken is its library there
+    if isinstance(problem, (EOFError, ConnectionResetError, BrokenPipeError)) or type(problem).__name__ == "SSLEOFError":
         return Trouble("error", "it closed the connection without an answer", closed=True)
     if isinstance(problem, _resp.Garbage):
         return Trouble("error", "it does not answer as Redis does")
     if "CERTIFICATE_REQUIRED" in said.upper().replace(" ", "_"):
-        return Trouble("denied", "it wants a certificate of its clients (tls-auth-clients), and its own could not be read from its configuration: become root")
+        return Trouble("denied", _NO_CERTIFICATE)
     return Trouble("error", said)
 
 

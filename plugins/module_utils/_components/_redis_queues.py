@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import statistics
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components._redis_client import Client
@@ -269,7 +268,9 @@ class Broken(Exception):
 
 
 def _of(lengths: t.Sequence[int]) -> dict[str, t.Any]:
-    return {"sampled": len(lengths), "median_bytes": round(statistics.median(lengths)), "largest_bytes": max(lengths)} if lengths else {}
+    ordered = sorted(lengths)
+    # between two in the middle the larger one: both are lengths that were seen
+    return {"sampled": len(ordered), "median_bytes": ordered[len(ordered) // 2], "largest_bytes": ordered[-1]} if ordered else {}
 
 
 def measured(queues: t.Sequence[Queue], rows: t.Sequence[dict[str, t.Any]]) -> list[int]:

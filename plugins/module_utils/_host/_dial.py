@@ -10,7 +10,6 @@ Private to oncall.pressure: no stable interface.
 from __future__ import annotations
 
 import socket
-import ssl
 import struct
 import time
 import typing as t
@@ -78,7 +77,10 @@ class Line:
 
     def encrypt(self, certificate: Certificate | None) -> None:
         """Speak TLS from now on."""
-        # without loading any authorities, which takes longer than all the rest
+        # most servers speak no TLS, and this takes longer to import than all the rest
+        import ssl
+
+        # without loading any authorities
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
