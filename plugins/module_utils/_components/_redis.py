@@ -31,6 +31,9 @@ _DATABASES = 16
 #: Seconds: the first look at one server, all first looks together, the look at the end of the window at one server, all of these together.
 FIRST_S, FIRST_ALL_S, LAST_S, LAST_ALL_S = 2.0, 4.0, 1.5, 2.5
 
+#: The most servers whose trouble is told in one line.
+_REASONS = 4
+
 _SLOW = 16
 _SLOWEST = 5
 _COUNTERS = ("total_commands_processed", "evicted_keys", "expired_keys", "rejected_connections", "keyspace_hits", "keyspace_misses")
@@ -96,6 +99,8 @@ def measure(machine: Machine, options: Options, login: Login, connect: Connect) 
         look.end()
     data = {"window_s": options.window_s, "servers": [_closed(look) for look in looks]}
     problems = ["%s: %s" % (_name(look.row), "; ".join(look.problems)) for look in looks if look.problems]
+    if len(problems) > _REASONS:
+        problems[_REASONS:] = ["and %d more" % (len(problems) - _REASONS)]
     if len(running) > _SERVERS:
         problems.append("only %d of %d servers are shown" % (_SERVERS, len(running)))
     if not problems:
@@ -159,8 +164,8 @@ def _first(machine: Machine, look: _Look, login: Login, seconds: float, connect:
     look.row["address"] = clean(look.client.name, 120)
     fields = _redis_info.info(decode(info))
     who = _redis_info.number(fields, "process_id")
-    if not look.server.root and not any(door.sure for door in doors) and who is not None and who != look.server.pid:
-        raise Trouble("error", "who answers is the process %d" % who)
+    if not any(door.sure for door in doors) and who != look.server.pid:
+        raise Trouble("error", "who answers there is another process (%s)" % who)
     look.row.update(_of_info(fields), answers=True, full=False)
     if look.row["clients"]["max"] is None:
         look.row["clients"]["max"] = _most_clients(look.client)

@@ -180,7 +180,7 @@ def _password(server: Server, door: Door, config: Config | None, login: Login) -
     """The command that logs in; nothing where there is no password, or where it would be told to we do not know whom."""
     if login.password:
         if not door.sure:
-            raise Trouble("denied", "%s: whose socket it is cannot be told, and no password is sent to a stranger: become root" % door.name)
+            raise Trouble("denied", "whose socket it is cannot be told, and no password is sent to a stranger: become root")
         if server.uid >= _SYSTEM_UIDS and not login.address:
             why = "it belongs to user %d, who is no account of the system: name %s as address to have it told the password"
             raise Trouble("denied", why % (server.uid, door.name))

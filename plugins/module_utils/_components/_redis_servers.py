@@ -93,7 +93,7 @@ def servers(machine: Machine, daemons: Daemons | None) -> list[Server]:
         if not row.get("Uid") or not row.get("PPid") or row.get("State", [""])[0] in ("Z", "X"):
             continue
         title = decode(machine.peek("/proc/%d/cmdline" % pid)).replace("\0", " ").strip()
-        server = Server(pid, int(row["Uid"][1]), frozenset(map(int, ids)), title, _root(machine, pid, row), _near(machine, pid))
+        server = Server(pid, int(row["Uid"][1]), frozenset(map(int, ids)), title, _root(machine, pid, row), _near(machine, pid, row))
         found[pid] = (server, int(row["PPid"][0]))
     return [server for server, parent in found.values() if parent not in found]
 
@@ -106,11 +106,12 @@ def _root(machine: Machine, pid: int, row: t.Mapping[str, t.Sequence[str]]) -> s
     return "" if same else "/proc/%d/root" % pid
 
 
-def _near(machine: Machine, pid: int) -> bool | None:
+def _near(machine: Machine, pid: int, row: t.Mapping[str, t.Sequence[str]]) -> bool | None:
     try:
         return machine.link("/proc/%d/ns/net" % pid) == machine.link("/proc/self/ns/net")
     except OSError:
-        return None
+        # without privileges: who numbers its processes apart has a network apart, mostly
+        return None if len(row.get("NSpid", ["1"])) == 1 else False
 
 
 def doors(machine: Machine, server: Server) -> list[Door]:
@@ -166,8 +167,10 @@ def _tcp(machine: Machine, server: Server, inodes: set[int] | None) -> list[Door
     title = re.search(r"[\s:](\d{1,5})(?:\s|\Z)", server.title)
     titled = int(title.group(1)) if title else 6379
     found: list[_sockets.Listener] = []
+    # where it is not known whose the network is, what counts is what listens in ours
+    folder = "/proc/net/" if inodes is None else "/proc/%d/net/" % server.pid
     for name in ("tcp", "tcp6"):
-        rows = _sockets.listeners(machine.text_or_none("/proc/%d/net/%s" % (server.pid, name), _LIST_LIMIT) or "")
+        rows = _sockets.listeners(machine.text_or_none(folder + name, _LIST_LIMIT) or "")
         # without a look at its descriptors: the port in its title, held by its user
         found += [row for row in rows if (row.inode in inodes if inodes is not None else row.uid == server.uid and row.port == titled)]
     # a cluster's servers talk to each other on a port of its own, which is the higher one

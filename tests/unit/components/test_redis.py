@@ -90,7 +90,8 @@ class Host:
         told = "Name:\tredis-server\nState:\t%s (x)\nPid:\t%d\nPPid:\t%d\nUid:\t%d\t%d\t0\t0\nGid:\t%d\t0\t0\t0\nGroups:\t\nNSpid:\t%d\n"
         self.write(here + "/status", told % (state, pid, parent, uid, uid, uid, pid))
         row = "   0: 0100007F:18EB 00000000:0000 0A 00000000:00000000 00:00000000 00000000 %5d        0 7001 1 0 100 0 0 10 0\n" % uid
-        self.write(here + "/net/tcp", "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n" + row)
+        for folder in (here + "/net", "/proc/net"):
+            self.write(folder + "/tcp", "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n" + row)
         if fds:
             self.link(here + "/fd/6", "socket:[7001]")
 
@@ -204,9 +205,25 @@ def test_without_privileges_its_user_and_its_title_lead_to_it_and_no_password_is
     assert reading.status == "denied" and "stranger" in str(reading.reason) and given.sent == []
 
 
+def test_without_privileges_it_says_who_it_is(host: Host) -> None:
+    host.server(fds=False)
+    turns = json.loads(RECORDING.read_text())
+    turns[0] = [NOAUTH[0][0], turns[0][1].partition("\r\n")[2]]
+    assert "another process (2511)" in str(host.look(Replay(turns)).reason)
+    turns[0][1] = turns[0][1].replace("process_id:2511", "process_id:0440")
+    assert host.look(Replay(turns)).status == "ok"
+
+
+def test_without_privileges_a_container_is_not_looked_for_in_our_network(host: Host) -> None:
+    host.server(fds=False)
+    status = host.folder / ("proc/%d/status" % PID)
+    status.write_text(status.read_text().replace("NSpid:\t%d" % PID, "NSpid:\t%d\t1" % PID))
+    assert "network of its own" in str(host.look(Replay([])).reason)
+
+
 def test_another_users_socket_is_not_its_own(host: Host) -> None:
     host.server(fds=False)
-    row = host.folder / ("proc/%d/net/tcp" % PID)
+    row = host.folder / "proc/net/tcp"
     row.write_text(row.read_text().replace("    0        0 7001", " 1000        0 7001"))
     assert "become root" in str(host.look(Replay([])).reason)
 
