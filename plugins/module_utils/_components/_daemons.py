@@ -21,7 +21,7 @@ _NAMES: t.Final[dict[bytes, str]] = {
     b"dockerd": "docker", b"podman": "podman", b"conmon": "podman",
 }
 
-Daemons = t.Mapping[str, tuple[int, ...]]
+Daemons = t.Mapping[str, t.Tuple[int, ...]]
 
 
 def running(machine: Machine) -> dict[str, tuple[int, ...]]:
