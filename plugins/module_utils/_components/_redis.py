@@ -79,7 +79,7 @@ def measure(machine: Machine, options: Options, login: Login, connect: Connect) 
     running = _redis_servers.servers(machine, options.daemons)
     if not running:
         return absent("no Redis server runs here")
-    looks = [_Look(server, _empty(server.pid)) for server in running[:_SERVERS]]
+    looks = [_Look(server, _empty(server.pid)) for server in (running if login.address else running[:_SERVERS])]
     end = machine.monotonic() + FIRST_ALL_S
     for look in looks:
         seconds = min(FIRST_S, max(round(end - machine.monotonic(), 1), 0.2))
@@ -101,7 +101,7 @@ def measure(machine: Machine, options: Options, login: Login, connect: Connect) 
     problems = ["%s: %s" % (_name(look.row), "; ".join(look.problems)) for look in looks if look.problems]
     if len(problems) > _REASONS:
         problems[_REASONS:] = ["and %d more" % (len(problems) - _REASONS)]
-    if len(running) > _SERVERS:
+    if len(running) > _SERVERS and not login.address:
         problems.append("only %d of %d servers are shown" % (_SERVERS, len(running)))
     if not problems:
         return ok(data)

@@ -83,7 +83,7 @@ class Unknown(Exception):
 
 
 def servers(machine: Machine, daemons: Daemons | None) -> list[Server]:
-    """The servers that run, without the children that save their data."""
+    """The servers that run, those of our network first, without the children that save their data."""
     pids = (running(machine) if daemons is None else daemons).get("redis", ())
     found: dict[int, tuple[Server, int]] = {}
     for pid in pids:
@@ -95,7 +95,7 @@ def servers(machine: Machine, daemons: Daemons | None) -> list[Server]:
         title = decode(machine.peek("/proc/%d/cmdline" % pid)).replace("\0", " ").strip()
         server = Server(pid, int(row["Uid"][1]), frozenset(map(int, ids)), title, _root(machine, pid, row), _near(machine, pid, row))
         found[pid] = (server, int(row["PPid"][0]))
-    return [server for server, parent in found.values() if parent not in found]
+    return sorted((server for server, parent in found.values() if parent not in found), key=lambda server: (server.near is False, server.pid))
 
 
 def _root(machine: Machine, pid: int, row: t.Mapping[str, t.Sequence[str]]) -> str:

@@ -180,6 +180,20 @@ def test_the_child_that_saves_is_no_server(host: Host) -> None:
     assert [server.pid for server in _redis_servers.servers(Machine(str(host.folder)), None)] == [PID]
 
 
+def test_many_servers(host: Host) -> None:
+    """The first eight, but one that is named is found among any number."""
+    for pid in range(441, 451):
+        host.server(pid, state="T")
+        status = host.folder / ("proc/%d/status" % pid)
+        status.write_text(status.read_text().replace("NSpid:\t%d" % pid, "NSpid:\t%d\t1" % pid))
+    host.server(900)
+    reading = host.look(recorded(), GIVEN)
+    assert [row["main_pid"] for row in reading.data["servers"]] == [900, *range(441, 448)]
+    assert reading.status == "partial" and "only 8 of 11 servers are shown" in str(reading.reason)
+    named = host.look(recorded(), GIVEN._replace(address="127.0.0.1:6379"))
+    assert [row["main_pid"] for row in named.data["servers"]][0] == 900
+
+
 def test_a_stopped_one_is_not_asked(host: Host) -> None:
     host.server(state="T")
     reading = host.look(Replay([]))
