@@ -3,13 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """Build what rules look at from one snapshot: the host, each service, nginx, each job that runs, each URL that was asked,
-each container.
+each container, each Redis server, each queue in one.
 
 Private to oncall.pressure: no stable interface.
 
 A subject is a mapping: ``kind``, ``service`` (the service's row, null for a host), ``host``, ``machine``, ``oom``, ``nginx``,
 ``processes``, ``taken``, ``jobs``, ``job`` (of a job: its row), ``health`` (of a URL that was asked: its row),
-``container`` (of a container: its row), and ``derived``, the figures made of them.
+``container`` (of a container: its row), ``server`` (of a Redis server and a queue: the server's row), ``queue`` (of a queue),
+and ``derived``, the figures made of them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._container_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._host_figures import health_figures, host_figures, traffic_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._job_figures import job_figures, job_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._log_figures import log_figures
+from ansible_collections.oncall.pressure.plugins.plugin_utils._redis_figures import queue_figures, redis_figures, service_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._service_figures import service_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, rows, text
 
@@ -52,10 +54,14 @@ _COLLECTORS = {
     "job": "jobs",
     "health": "health",
     "container": "containers",
+    "server": "redis",
+    "queue": "redis",
 }
 
 #: The collector without which there are no subjects of a kind.
-NEEDED = {"host": "host", "service": "services", "nginx": "nginx", "job": "jobs", "health": "health", "container": "containers"}
+NEEDED = {
+    "host": "host", "service": "services", "nginx": "nginx", "job": "jobs", "health": "health", "container": "containers", "redis": "redis", "queue": "redis",
+}
 
 
 def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
@@ -86,6 +92,21 @@ def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
         row = next((row for row in _services(snapshot) if row["id"] == identity), None)
         data = {**shared, "kind": "container", "service": row, "container": container, "derived": container_figures(container, snapshot)}
         found.append(Subject("container", identity, text(container, "name") or identity, text(row, "component") or "docker", data))
+    for server in rows(snapshot, "redis", "servers"):
+        found += _of_redis(server, snapshot, shared)
+    return found
+
+
+def _of_redis(server: dict[str, t.Any], snapshot: t.Mapping[str, t.Any], shared: t.Mapping[str, t.Any]) -> list[Subject]:
+    """A server and each of its queues, which is its workers' where one service alone works on it."""
+    row = service_of(server, snapshot)
+    data = {**shared, "kind": "redis", "service": row, "server": server, "derived": redis_figures(server, snapshot)}
+    found = [Subject("redis", text(row, "id"), text(row, "name") or text(server, "address"), "redis", data)]
+    for queue in rows(server, "queues"):
+        figures = queue_figures(queue, snapshot)
+        data = {**shared, "kind": "queue", "service": row, "server": server, "queue": queue, "derived": figures}
+        component = text(queue, "kind") or "redis" if figures["consumer"] else "redis"
+        found.append(Subject("queue", figures["consumer"] or text(row, "id"), text(queue, "name"), component, data))
     return found
 
 

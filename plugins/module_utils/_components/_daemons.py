@@ -23,7 +23,7 @@ _NAMES: t.Final[dict[bytes, str]] = {
     b"containerd-shim": "containerd",
 }
 
-Daemons = t.Mapping[str, tuple[int, ...]]
+Daemons = t.Mapping[str, t.Tuple[int, ...]]
 
 
 def running(machine: Machine) -> dict[str, tuple[int, ...]]:

@@ -102,10 +102,17 @@ def _recent_changes(machine: Machine, options: Options) -> Reading:
     return _recent_changes.collect(machine, options)
 
 
+def _redis(machine: Machine, options: Options) -> Reading:
+    if options.daemons is not None and "redis" not in options.daemons:
+        return absent("no Redis server runs here")
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _redis
+
+    return _redis.collect(machine, options)
+
+
 COLLECTORS: dict[str, Collector] = {
     "host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx, "jobs": _jobs,
-    "health": _health, "containers": _containers, "logs": _logs,
-    "connections": _connections, "changes": _recent_changes,
+    "health": _health, "containers": _containers, "logs": _logs, "connections": _connections, "changes": _recent_changes, "redis": _redis,
 }
 
 _PYTHON = ("gunicorn", "uvicorn", "celery", "rq")
@@ -154,6 +161,7 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         "logs": rows["logs"]["data"],
         "connections": rows["connections"]["data"],
         "timeline": rows["changes"]["data"],
+        "redis": rows["redis"]["data"],
     }
 
 
