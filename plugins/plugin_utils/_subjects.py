@@ -2,18 +2,20 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Build what rules look at from one snapshot: the host, each service, nginx, each job that runs.
+"""Build what rules look at from one snapshot: the host, each service, nginx, each job that runs, each database server.
 
 Private to oncall.pressure: no stable interface.
 
 A subject is a mapping: ``kind``, ``service`` (the service's row, null for a host), ``host``, ``machine``, ``oom``, ``nginx``,
-``processes``, ``taken``, ``jobs``, ``job`` (of a job: its row), and ``derived``, the figures made of them.
+``processes``, ``taken``, ``jobs``, ``job`` (of a job: its row), ``database`` (of a database server: its row), and ``derived``,
+the figures made of them.
 """
 
 from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.oncall.pressure.plugins.plugin_utils._database_figures import database_figures, service_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._host_figures import host_figures, traffic_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._job_figures import job_figures, job_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._service_figures import service_figures
@@ -43,10 +45,11 @@ _COLLECTORS = {
     "derived.traffic": "nginx",
     "derived.job": "jobs",
     "job": "jobs",
+    "database": "postgres",
 }
 
 #: The collector without which there are no subjects of a kind.
-NEEDED = {"host": "host", "service": "services", "nginx": "nginx", "job": "jobs"}
+NEEDED = {"host": "host", "service": "services", "nginx": "nginx", "job": "jobs", "database": "postgres"}
 
 
 def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
@@ -65,6 +68,10 @@ def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
     for job in [row for row in rows(snapshot, "jobs", "cron") if rows(row, "running")]:
         data = {**shared, "kind": "job", "service": cron, "job": job, "derived": job_figures(job, snapshot)}
         found.append(Subject("job", text(cron, "id"), text(job, "id"), "cron", data))
+    for server in rows(snapshot, "postgres"):
+        row = service_of(server, _services(snapshot))
+        data = {**shared, "kind": "database", "service": row, "database": server, "derived": database_figures(server)}
+        found.append(Subject("database", text(row, "id"), text(row, "name") or text(row, "id"), "postgres", data))
     return found
 
 

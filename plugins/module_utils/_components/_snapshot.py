@@ -20,7 +20,7 @@ import typing as t
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _daemons
 from ansible_collections.oncall.pressure.plugins.module_utils._components._own_root import own_root
 from ansible_collections.oncall.pressure.plugins.module_utils._components._process_table import own_chain
-from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Collector, Options, Reading, run_all
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Collector, Options, Reading, absent, run_all
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _cgroup
 from ansible_collections.oncall.pressure.plugins.module_utils._version import VERSION
@@ -68,7 +68,18 @@ def _jobs(machine: Machine, options: Options) -> Reading:
     return _jobs.collect(machine, options)
 
 
-COLLECTORS: dict[str, Collector] = {"host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx, "jobs": _jobs}
+def _postgres(machine: Machine, options: Options) -> Reading:
+    if options.daemons is not None and "postgres" not in options.daemons:
+        return absent("no PostgreSQL runs here")
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _postgres
+
+    return _postgres.collect(machine, options)
+
+
+COLLECTORS: dict[str, Collector] = {
+    "host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx, "jobs": _jobs,
+    "postgres": _postgres,
+}
 
 _PYTHON = ("gunicorn", "uvicorn", "celery", "rq")
 
@@ -102,6 +113,7 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         "oom": rows["oom"]["data"],
         "nginx": rows["nginx"]["data"],
         "jobs": rows["jobs"]["data"],
+        "postgres": rows["postgres"]["data"],
     }
 
 
