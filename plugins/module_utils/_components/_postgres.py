@@ -158,7 +158,7 @@ def _blocking(locks: Row) -> tuple[list[Row] | None, list[Row] | None]:
         told = holders.get(pid) or {}
         found.append({
             **_session(told), "pid": pid, "kind": "prepared transaction" if pid == 0 else _text(told.get("backend_type"), 64),
-            "holds": [clean("%s on %s" % (held.get("mode"), held.get("relation") or "a relation of another database"), 140) for held in _rows(told.get("holds"))[:5]],
+            "holds": [clean("%s on %s" % (held.get("mode"), held.get("relation")), 140) for held in _rows(told.get("holds"))[:5]],
             "blocks": len(mine), "longest_wait_s": max((one["waited_s"] for one in mine if one["waited_s"] is not None), default=None),
         })
     found.sort(key=lambda one: (-one["blocks"], -(one["longest_wait_s"] or 0.0), one["pid"]))

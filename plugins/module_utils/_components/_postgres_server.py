@@ -136,10 +136,14 @@ def ask(machine: Machine, server: Server, window_s: float, limit_s: float) -> An
         return Answer(refused[0], refused[1], {}, None, False)
     database = _busiest(server)
     answer = _ask(machine, server, folder, database, window_s, limit_s)
-    if database != _DATABASE and not answer.parts and answer.status == "denied" and not answer.full:
-        # its title may have been read wrongly, or it takes no connections
-        answer = _ask(machine, server, folder, _DATABASE, window_s, limit_s)
-    return answer
+    if database == _DATABASE or answer.parts or answer.status != "denied" or answer.full:
+        return answer
+    # its name may have been read wrongly from a title, it may take no connections, or a catalog of it is locked
+    other = _ask(machine, server, folder, _DATABASE, window_s, limit_s)
+    if not other.parts:
+        return answer
+    reason = "%s was not asked but %s, whose tables and statements these are: %s" % (clean(database, 64), _DATABASE, answer.reason)
+    return other._replace(status="partial", reason="; ".join(filter(None, (reason, other.reason))))
 
 
 def _socket_folder(machine: Machine, server: Server) -> tuple[str, tuple[str, str] | None]:
@@ -174,12 +178,18 @@ def _refused(machine: Machine, server: Server) -> tuple[str, str] | None:
     return None
 
 
-def _ask(machine: Machine, server: Server, folder: str, database: str, window_s: float, limit_s: float) -> Answer:
+def words(server: Server, folder: str, window_s: float) -> tuple[str, ...]:
+    """What psql is told, behind the options that are the same for all: where the socket lies, and what to ask there."""
     asked = _postgres_sql.statements(server.version or OLDEST, window_s, STATEMENT_S)
+    port = str(server.file.port) if server.file is not None else "0"
+    return (folder, "-p", port, *(word for statement in asked for word in ("-c", statement)))
+
+
+def _ask(machine: Machine, server: Server, folder: str, database: str, window_s: float, limit_s: float) -> Answer:
     limit_s = min(limit_s, window_s + CONNECT_S + 2 * STATEMENT_S + _SLACK_S)
     try:
         outcome = machine.run(
-            _PSQL + (folder, "-p", str(server.file.port if server.file is not None else 0)) + tuple(word for statement in asked for word in ("-c", statement)), limit_s, environment=_environment(machine, server, database),
+            _PSQL + words(server, folder, window_s), limit_s, environment=_environment(machine, server, database),
             who=As(server.uid, server.gid, (), "/", _MEMORY_BYTES),
         )
     except FileNotFoundError:
@@ -194,7 +204,8 @@ def _ask(machine: Machine, server: Server, folder: str, database: str, window_s:
         return _failed(said, database)
     lacking = [name for name in (("now", "locks", "first", "second") if window_s > 0 else ("now", "locks")) if name not in parts]
     if lacking:
-        return Answer("partial", "no answer about %s: %s" % (" and ".join(_ABOUT[name] for name in lacking), said or "nothing was said"), parts, database, False)
+        about = " and ".join(_ABOUT[name] for name in lacking)
+        return Answer("partial", "no answer about %s: %s" % (about, said or "nothing was said"), parts, database, False)
     return Answer("ok", None, parts, database, False)
 
 

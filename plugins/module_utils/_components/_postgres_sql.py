@@ -126,7 +126,8 @@ _STATEMENTS_FIRST: t.Final = (
 _STATEMENTS: t.Final = (
     "SELECT json_build_object('part', 'statements', 'hex', split_part(split_part(query_to_xml(format($q$"
     "SELECT encode(convert_to(json_agg(r)::text, 'UTF8'), 'hex') AS h FROM (SELECT u.rolname AS \"user\", b.datname AS database, d.*, ("
-    "SELECT left(q.query, " + str(_TEXT) + ") FROM %1$I.pg_stat_statements(true) q WHERE q.userid = d.userid AND q.dbid = d.dbid AND q.queryid = d.queryid LIMIT 1) AS query FROM ("
+    "SELECT left(q.query, " + str(_TEXT) + ") FROM %1$I.pg_stat_statements(true) q"
+    " WHERE q.userid = d.userid AND q.dbid = d.dbid AND q.queryid = d.queryid LIMIT 1) AS query FROM ("
     "SELECT userid, dbid, queryid, c.calls - coalesce(o.calls, 0) AS calls, c.ms - coalesce(o.ms, 0) AS ms, c.rows - coalesce(o.rows, 0) AS rows,"
     " c.blks_read - coalesce(o.blks_read, 0) AS blks_read, c.temp_blks - coalesce(o.temp_blks, 0) AS temp_blks FROM (" + _COUNTED + ") c"
     " LEFT JOIN (SELECT (e->>0)::oid AS userid, (e->>1)::oid AS dbid, (e->>2)::bigint AS queryid, (e->>3)::bigint AS calls, (e->>4)::float8 AS ms,"
@@ -144,7 +145,8 @@ def statements(version: int, window_s: float, limit_s: float) -> list[str]:
     asked = [_QUIET, _NOW, _LOCKS.replace("@waited@", waited)]
     if window_s > 0:
         asked += [_SAMPLE.replace("@part@", "first"), _STATEMENTS_FIRST]
-        asked += ["SET statement_timeout = %d" % ((window_s + limit_s) * 1000), "SELECT pg_sleep(%g)" % window_s, "SET statement_timeout = %d" % (limit_s * 1000)]
+        patient, usual = ("SET statement_timeout = %d" % (seconds * 1000) for seconds in (window_s + limit_s, limit_s))
+        asked += [patient, "SELECT pg_sleep(%g)" % window_s, usual]
         asked += [_SAMPLE.replace("@part@", "second"), _STATEMENTS]
     return asked
 
