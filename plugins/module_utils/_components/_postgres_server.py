@@ -209,6 +209,7 @@ def _ask(machine: Machine, server: Server, folder: str, database: str, window_s:
     return Answer("ok", None, parts, database, False)
 
 
+_LET_IN: t.Final = "have pg_hba.conf let it in from the socket by peer"
 _ABOUT: t.Final = {"now": "sessions", "locks": "locks", "first": "tables", "second": "the window"}
 
 
@@ -216,10 +217,13 @@ def _failed(said: str, database: str) -> Answer:
     """No connection. Who refuses says FATAL in most languages; any other end is no answer of a server that works."""
     if "timeout expired" in said:
         return Answer("error", "it did not answer within %d s" % CONNECT_S, {}, database, False)
+    if "fe_sendauth" in said:
+        return Answer("denied", "it asks its owner for a password: " + _LET_IN, {}, database, False)
     # sorry, too many clients already; remaining connection slots are reserved for ...
     full = re.search(r"too many clients|connection slots", said) is not None
-    status = "denied" if full or "FATAL" in said or "fe_sendauth" in said else "error"
-    return Answer(status, said or "psql ended without an answer", {}, database, full)
+    refused = "pg_hba.conf" in said or "authentication failed" in said
+    status = "denied" if full or "FATAL" in said else "error"
+    return Answer(status, (said or "psql ended without an answer") + (": " + _LET_IN if refused else ""), {}, database, full)
 
 
 def _said(err: bytes) -> str:
