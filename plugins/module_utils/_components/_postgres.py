@@ -227,10 +227,10 @@ def _tables(first: Row, second: Row) -> list[Row] | None:
     """Large tables of the database that was asked, those of which most rows were read one after the other first."""
     if not first or not second:
         return None
-    before = {one.get("oid"): one for one in _rows(first.get("tables"))}
+    before = {_text(one.get("oid"), 20): one for one in _rows(first.get("tables"))}
     found = []
     for one in _rows(second.get("tables")):
-        old = before.get(one.get("oid"), {})
+        old = before.get(_text(one.get("oid"), 20), {})
         found.append({
             "name": _text(one.get("name"), 140), "rows": _whole(one.get("rows")), "bytes": _whole(one.get("bytes")),
             "seq_scans": _grown(old, one, "seq_scans"), "seq_rows": _grown(old, one, "seq_rows"), "index_scans": _grown(old, one, "index_scans"),
@@ -244,17 +244,18 @@ def _databases(first: Row, second: Row, waited_s: float | None, asked: str | Non
     """What databases did in the window; those without sessions and without work are left out. Our own session is not counted, its commits are."""
     if not first or not second:
         return None
-    before = {one.get("name"): one for one in _rows(first.get("databases"))}
+    before = {_text(one.get("name"), 64): one for one in _rows(first.get("databases"))}
     found = []
     for one in _rows(second.get("databases")):
-        old = before.get(one.get("name"), {})
+        name = _text(one.get("name"), 64)
+        old = before.get(name, {})
         grown = {name: _grown(old, one, name) for name in ("commits", "rollbacks", "blks_read", "blks_hit", "temp_files", "temp_bytes", "deadlocks")}
         sessions = _whole(one.get("sessions"))
-        sessions = sessions - 1 if sessions and one.get("name") == asked else sessions
+        sessions = sessions - 1 if sessions and name == _text(asked, 64) else sessions
         if not sessions and not grown["commits"]:
             continue
         found.append({
-            "name": _text(one.get("name"), 64), "sessions": sessions,
+            "name": name, "sessions": sessions,
             "commits_per_s": _scaled(_ratio(grown["commits"], waited_s), 1.0), "rollbacks_per_s": _scaled(_ratio(grown["rollbacks"], waited_s), 1.0),
             "cache_hit_pct": _hit_pct(grown), "temp_files": grown["temp_files"], "temp_bytes": grown["temp_bytes"], "deadlocks": grown["deadlocks"],
             "since_reset": {
