@@ -460,21 +460,8 @@ postgres:
           description: Deadlocks that were resolved.
           type: int
         since_reset:
-          description: The same since the counters were reset.
+          description: The same of cache hits, temporary files and deadlocks since the counters were reset.
           type: dict
-          contains:
-            cache_hit_pct:
-              description: Blocks found in the cache.
-              type: float
-            temp_files:
-              description: Temporary files.
-              type: int
-            temp_bytes:
-              description: Their size.
-              type: int
-            deadlocks:
-              description: Deadlocks.
-              type: int
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -164,6 +164,7 @@ class Cluster:
         reading = _postgres.collect(machine or Machine(), Options(window_s=WINDOW_S, daemons={"postgres": self.pids()}))
         assert time.monotonic() - started < LATEST_S
         jsonschema.Draft202012Validator(SCHEMA["$defs"]["snapshot"]["properties"]["postgres"]).validate(json.loads(json.dumps(reading.data)))
+        assert len(json.dumps(reading)) < 100000
         assert (reading.reason is None) is (reading.status == "ok") and SECRET not in json.dumps(reading)
         print(reading.status, reading.reason)
         return reading
@@ -255,6 +256,18 @@ def test_works_without_its_extension(cluster: Cluster) -> None:
     assert reading.status == "ok" and reading.data[0]["statements"] is None
     assert "not installed in shop" in reading.data[0]["statements_reason"]
     assert fired(reading) == {}
+
+
+def test_works_without_the_code_of_an_application(cluster: Cluster) -> None:
+    """From 17 on a database may have code that runs at each login."""
+    if int((cluster.data / "PG_VERSION").read_text(encoding="utf-8")) < 17:
+        pytest.skip("this version has no triggers at login")
+    cluster.shop()
+    cluster.hold("SELECT 1;")
+    cluster.sql("CREATE FUNCTION stay() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION $$not now$$; END'", "shop")
+    cluster.sql("CREATE EVENT TRIGGER at_login ON login EXECUTE FUNCTION stay()", "shop")
+    reading = cluster.collect()
+    assert (reading.status, reading.data[0]["database"]) == ("ok", "shop")
 
 
 def test_works_a_prepared_transaction_that_blocks(cluster: Cluster) -> None:

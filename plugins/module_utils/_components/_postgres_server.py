@@ -246,21 +246,33 @@ def _environment(machine: Machine, server: Server, database: str) -> dict[str, s
     if name:
         # libpq asks the kernel who listens, and leaves where it is another
         found["PGREQUIREPEER"] = name
-    folder = "" if server.root else _folder(machine, server.pid)
-    if folder:
-        # The server's own client: where several versions lie side by side, the one in the path may be a script that looks for them.
-        found["PATH"] = folder + ":" + found["PATH"]
+    # Where several versions lie side by side, the one in the usual path may be a script that looks for them, at several times the cost.
+    found["PATH"] = ":".join([*_folders(machine, server), found["PATH"]])
     return found
 
 
-def _folder(machine: Machine, pid: int) -> str:
-    """Where a server's program lies, if nobody but root can change what lies there; else ""."""
+def _folders(machine: Machine, server: Server) -> list[str]:
+    """Where clients may lie, if nobody but root can change what lies there: the server's own, then those of packages, the newest first."""
+    found = []
     try:
-        path = machine.link("/proc/%d/exe" % pid).rpartition("/")[0]
+        found = [] if server.root else [machine.link("/proc/%d/exe" % server.pid).rpartition("/")[0]]
+    except OSError:
+        pass
+    for parent, name, rest in (("/usr/lib/postgresql", r"([0-9]{1,3})", "/bin"), ("/usr", r"pgsql-([0-9]{1,3})", "/bin")):
+        try:
+            versions = sorted((int(match.group(1)), match.group()) for match in (re.fullmatch(name, one) for one in machine.names(parent)) if match)
+        except OSError:
+            continue
+        found += ["%s/%s%s" % (parent, one, rest) for dummy, one in reversed(versions)]
+    return [path for path in dict.fromkeys(found) if ":" not in path and _is_roots(machine, path)]
+
+
+def _is_roots(machine: Machine, path: str) -> bool:
+    try:
         found = machine.stat(path)
     except OSError:
-        return ""
-    return path if found.st_uid == 0 and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and ":" not in path else ""
+        return False
+    return found.st_uid == 0 and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _role(machine: Machine, server: Server) -> str:
