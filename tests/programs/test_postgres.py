@@ -266,6 +266,8 @@ def test_works_without_the_code_of_an_application(cluster: Cluster) -> None:
     cluster.hold("SELECT 1;")
     cluster.sql("CREATE FUNCTION stay() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION $$not now$$; END'", "shop")
     cluster.sql("CREATE EVENT TRIGGER at_login ON login EXECUTE FUNCTION stay()", "shop")
+    with pytest.raises(AssertionError, match="not now"):
+        cluster.sql("SELECT 1", "shop")
     reading = cluster.collect()
     assert (reading.status, reading.data[0]["database"]) == ("ok", "shop")
 

@@ -9,6 +9,7 @@ Real servers are in tests/programs/test_postgres.py.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import random
@@ -295,7 +296,7 @@ def test_rubbish_stays_in_shape(host: Host, seed: int) -> None:
                 key = draw.choice(sorted(place)) if isinstance(place, dict) else draw.randrange(len(place))
                 if draw.random() < 0.4 or not isinstance(place[key], (dict, list)):
                     if key != "part":
-                        place[key] = draw.choice(odd)
+                        place[key] = copy.deepcopy(draw.choice(odd))
                     break
                 place = place[key]
         host.says = [said("\n".join(json.dumps(part).replace('{"part": ', '{"part" : ', 1) for part in parts).encode())]
