@@ -185,9 +185,15 @@ class Cluster:
         shutil.rmtree(str(self.folder), ignore_errors=True)
 
 
+@pytest.fixture(name="settings")
+def _settings() -> t.Dict[str, str]:
+    """What is set besides; a test says otherwise by a parameter of this name."""
+    return {}
+
+
 @pytest.fixture(name="cluster", params=BINS, ids=lambda path: re.sub(r"\W+", "-", path))
-def _cluster(request: pytest.FixtureRequest) -> t.Iterator[Cluster]:
-    made = Cluster(request.param)
+def _cluster(request: pytest.FixtureRequest, settings: t.Dict[str, str]) -> t.Iterator[Cluster]:
+    made = Cluster(request.param, **settings)
     try:
         yield made
     finally:
@@ -301,6 +307,17 @@ def test_denied_titles_still_tell(cluster: Cluster, line: str) -> None:
     assert told == {"total": 3, "active": 1, "idle": 1, "idle_in_transaction": 1, "waiting": 0}
     assert row["by_user"] == [{"name": "shop", "sessions": 3, "active": 1, "idle_in_transaction": 1}]
     assert row["roots"] is None and fired(reading) == {}
+
+
+@pytest.mark.parametrize("settings", [{"update_process_title": "off"}])
+def test_denied_where_titles_are_off(cluster: Cluster) -> None:
+    cluster.shop()
+    cluster.hold("BEGIN; SELECT 1;")
+    assert cluster.collect().status == "ok"
+    cluster.trust("local all all reject")
+    reading = cluster.collect()
+    row = reading.data[0]
+    assert reading.status == "denied" and (row["sessions"]["total"], row["sessions"]["idle_in_transaction"], row["sessions"]["active"]) == (1, None, None)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user: run the tests as root to check this")

@@ -107,19 +107,24 @@ def _sessions(now: Row) -> Row:
 
 def _titled(sessions: t.Sequence[_postgres.Session]) -> Row:
     states = collections.Counter(session.state for session in sessions)
-    found: Row = {name: states[name] for name in _STATES}
-    found.update(
-        total=len(sessions), waiting=sum(session.waiting for session in sessions), oldest_transaction_s=None, oldest_idle_in_transaction_s=None)
+    # update_process_title is off: who is there is told, what they do is not
+    silent = states[None] == len(sessions)
+    found: Row = {name: None if silent else states[name] for name in _STATES}
+    found.update(total=len(sessions), oldest_transaction_s=None, oldest_idle_in_transaction_s=None)
+    found["waiting"] = None if silent else sum(session.waiting for session in sessions)
     return found
 
 
 def _titled_users(sessions: t.Sequence[_postgres.Session]) -> list[Row]:
     counts: dict[str, Row] = {}
+    silent = all(session.state is None for session in sessions)
     for session in sessions:
-        one = counts.setdefault(session.user, {"name": clean(session.user, 64), "sessions": 0, "active": 0, "idle_in_transaction": 0})
+        told = None if silent else 0
+        one = counts.setdefault(session.user, {"name": clean(session.user, 64), "sessions": 0, "active": told, "idle_in_transaction": told})
         one["sessions"] += 1
-        one["active"] += session.state == "active"
-        one["idle_in_transaction"] += (session.state or "").startswith("idle_in_transaction")
+        if not silent:
+            one["active"] += session.state == "active"
+            one["idle_in_transaction"] += (session.state or "").startswith("idle_in_transaction")
     return sorted(counts.values(), key=lambda one: (-one["sessions"], one["name"]))[:_TOP]
 
 

@@ -70,7 +70,8 @@ _RELATION: t.Final = (
 # pg_locks is read once, and only where somebody waits. Who waits behind the first for a row waits for its tuple, or its transaction:
 # the relation is then told by the lock on the tuple that it holds meanwhile.
 _LOCKS: t.Final = (
-    "WITH s AS MATERIALIZED (" + _CLIENTS + "), w AS MATERIALIZED (SELECT pid, pg_blocking_pids(pid) AS by, query_s, \"user\", application, database, query"
+    "WITH s AS MATERIALIZED (" + _CLIENTS + "),"
+    " w AS MATERIALIZED (SELECT pid, pg_blocking_pids(pid) AS by, query_s, \"user\", application, database, left(query, 600) AS query"
     " FROM s WHERE wait_event_type = 'Lock' ORDER BY query_s DESC NULLS LAST, pid LIMIT " + str(_WAITERS) + "),"
     " b AS MATERIALIZED (SELECT DISTINCT unnest(by) AS pid FROM w),"
     " l AS MATERIALIZED (SELECT * FROM pg_locks WHERE pid IN (SELECT pid FROM w UNION SELECT pid FROM b))"
