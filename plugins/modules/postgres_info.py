@@ -15,7 +15,7 @@ description:
   - Tells client sessions by state, the longest of them, who blocks whom and who is at the end of it, connections against their limit,
     and, over a window, the statements of C(pg_stat_statements), large tables that were read one row after the other,
     and commits, temporary files, deadlocks and cache hits of each database.
-  - Queries are shown without literals and comments. No password is used, and no code of the application is run.
+  - Queries are shown without literals and comments. No password is given, and no code of the application is run.
   - Where a server cannot be asked, the titles of its processes still tell its sessions by state.
   - It only reads. What was not measured is null and the reason is returned; a missing permission is no failure of the task.
 version_added: 0.1.0

@@ -256,7 +256,7 @@ def test_works_without_its_extension(cluster: Cluster) -> None:
     cluster.shop()
     cluster.sql("CREATE FUNCTION public.pg_stat_statements(showtext boolean) RETURNS int LANGUAGE sql AS 'SELECT pg_sleep(9)::text::int'", "shop")
     cluster.sql("CREATE FUNCTION public.left(text, int) RETURNS text LANGUAGE sql AS 'SELECT pg_sleep(9)::text'", "shop")
-    cluster.sql("ALTER DATABASE shop SET search_path = public, pg_catalog", "shop")
+    cluster.sql("ALTER DATABASE shop SET search_path = public, pg_catalog; ALTER DATABASE shop SET role = shop", "shop")
     cluster.hold("SELECT 1;")
     reading = cluster.collect()
     assert reading.status == "ok" and reading.data[0]["statements"] is None

@@ -6,7 +6,7 @@
 
 Private to oncall.pressure: no stable interface.
 
-A server is asked over its Unix socket with no password. psql runs without privileges, as the very user whose server it speaks to: whoever puts
+A server is asked over its Unix socket, and given no password. psql runs without privileges, as the very user whose server it speaks to: whoever puts
 another in its place wins nothing but a wrong answer.
 """
 
@@ -236,7 +236,7 @@ def _said(err: bytes) -> str:
 
 
 def _environment(machine: Machine, server: Server, database: str) -> dict[str, str]:
-    """All that psql knows. No password: whoever asks for one is told that there is none."""
+    """All that psql knows. No password is among it: libpq looks for one in the owner's own .pgpass, should the server ask."""
     found = {
         "PATH": "/usr/bin:/bin:/usr/local/bin", "LC_ALL": "C", "PGDATABASE": database, "PGUSER": _role(machine, server),
         "PGCONNECT_TIMEOUT": str(CONNECT_S), "PGCLIENTENCODING": "UTF8", "PGAPPNAME": "oncall.pressure", "PGSSLMODE": "disable", "PGGSSENCMODE": "disable",

@@ -24,8 +24,8 @@ LARGE_ROWS = 10000
 _WAITERS = 200
 _HOLDERS = 50
 
-# What is asked leaves no traces in logs and statistics, as far as the role may say so.
-_QUIET: t.Final = "SET log_min_duration_statement = -1; SET log_statement = 'none'; SET pg_stat_statements.track = 'none'"
+# What is asked leaves no traces in logs and statistics, as far as the role may say so. A database may have its sessions begin in another role.
+_QUIET: t.Final = "SET ROLE NONE; SET log_min_duration_statement = -1; SET log_statement = 'none'; SET pg_stat_statements.track = 'none'"
 
 _SESSION: t.Final = (
     "pid, usename AS user, datname AS database, application_name AS application, coalesce(host(client_addr), 'local') AS client, state,"
