@@ -221,6 +221,8 @@ def _failed(said: str, database: str) -> Answer:
         return Answer("denied", "it asks its owner for a password: " + _LET_IN, {}, database, False)
     # sorry, too many clients already; remaining connection slots are reserved for ...
     full = re.search(r"too many clients|connection slots", said) is not None
+    if "ERROR" in said and "FATAL" not in said:
+        return Answer("error", "it let its owner in and answered nothing: " + said, {}, database, False)
     refused = "pg_hba.conf" in said or "authentication failed" in said
     status = "denied" if full or "FATAL" in said else "error"
     return Answer(status, (said or "psql ended without an answer") + (": " + _LET_IN if refused else ""), {}, database, full)

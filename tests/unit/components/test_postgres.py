@@ -188,6 +188,7 @@ REFUSALS = [
     (REFUSED + b"timeout expired\n", "error", "did not answer within 2 s", False),
     (REFUSED + b"Connection refused\n\tIs the server running locally and accepting connections on that socket?\n", "error", "Connection refused", False),
     (REFUSED + b"FATAL:  the database system is starting up\n", "denied", "starting up", False),
+    (b"ERROR:  canceling statement due to lock timeout\n" * 9, "error", "answered nothing: ERROR", False),
     (b"\x1b[31m\xff", "error", "x1b", False), (b"", "error", "without an answer", False),
 ]
 
