@@ -19,7 +19,7 @@ unit: venv-test ## unit tests: parsers on recordings, rules on cases, the /proc 
 	@.venv/bin/python -m pytest -q tests/unit tests/lab tests/fuzz
 
 .PHONY: programs
-programs: venv-test ## run-time controls on running gunicorn, uvicorn, celery and rq; mostly waiting for workers to end
+programs: venv-test ## run-time controls on running gunicorn, uvicorn, celery and rq, collectors on running databases; mostly waiting
 	@.venv/bin/python -m pytest -q tests/programs
 
 .PHONY: contract

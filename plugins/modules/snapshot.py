@@ -10,8 +10,9 @@ DOCUMENTATION = r"""
 module: snapshot
 short_description: Measure one host in a single call
 description:
-  - Measures CPU, memory, disks, sockets, processes, services with their workers and settings, kernel OOM kills, nginx traffic and logs of one host,
-    side by side around one sampling window, and returns one document.
+  - Measures CPU, memory, disks, sockets, connections, processes, services with their workers and settings, kernel OOM kills, nginx traffic, logs,
+    containers, scheduled jobs, PostgreSQL and Redis servers and what was changed lately on one host, side by side around one sampling window,
+    and returns one document.
   - It only reads. It runs no code of the applications it looks at, leaves its own processes out and reports what it cost.
   - Each collector runs in a process of its own with a time limit and fails alone; what was not measured is null and its collector says why.
   - The document's shape is published as a JSON Schema in the collection, C(roles/diagnose/files/schemas/snapshot.json).

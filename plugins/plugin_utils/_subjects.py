@@ -3,14 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """Build what rules look at from one snapshot: the host, each service, nginx, each job that runs, each URL that was asked,
-each container, each Redis server, each queue in one.
+each container, each Redis server, each queue in one, each database server.
 
 Private to oncall.pressure: no stable interface.
 
 A subject is a mapping: ``kind``, ``service`` (the service's row, null for a host), ``host``, ``machine``, ``oom``, ``nginx``,
 ``processes``, ``taken``, ``jobs``, ``job`` (of a job: its row), ``health`` (of a URL that was asked: its row),
 ``container`` (of a container: its row), ``server`` (of a Redis server and a queue: the server's row), ``queue`` (of a queue),
-and ``derived``, the figures made of them.
+``database`` (of a database server: its row), and ``derived``, the figures made of them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import typing as t
 
 from ansible_collections.oncall.pressure.plugins.plugin_utils._connection_figures import connection_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._container_figures import container_figures
+from ansible_collections.oncall.pressure.plugins.plugin_utils._database_figures import database_figures
+from ansible_collections.oncall.pressure.plugins.plugin_utils._database_figures import service_of as database_service
 from ansible_collections.oncall.pressure.plugins.plugin_utils._host_figures import health_figures, host_figures, traffic_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._job_figures import job_figures, job_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._log_figures import log_figures
@@ -56,11 +58,13 @@ _COLLECTORS = {
     "container": "containers",
     "server": "redis",
     "queue": "redis",
+    "database": "postgres",
 }
 
 #: The collector without which there are no subjects of a kind.
 NEEDED = {
     "host": "host", "service": "services", "nginx": "nginx", "job": "jobs", "health": "health", "container": "containers", "redis": "redis", "queue": "redis",
+    "database": "postgres",
 }
 
 
@@ -94,6 +98,10 @@ def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
         found.append(Subject("container", identity, text(container, "name") or identity, text(row, "component") or "docker", data))
     for server in rows(snapshot, "redis", "servers"):
         found += _of_redis(server, snapshot, shared)
+    for server in rows(snapshot, "postgres"):
+        row = database_service(server, _services(snapshot))
+        data = {**shared, "kind": "database", "service": row, "database": server, "derived": database_figures(server)}
+        found.append(Subject("database", text(row, "id"), text(row, "name") or text(row, "id"), "postgres", data))
     return found
 
 

@@ -223,7 +223,7 @@ def _explained(findings: t.Sequence[Finding]) -> dict[int, str]:
             if effect.rule.id not in cause.rule.explains or index == other or other in effects:
                 continue
             # A service explains itself and its host; what one host's traffic or memory does may explain any of its services.
-            apart = {cause.subject.kind, effect.subject.kind} <= {"service", "job", "health", "container"} and cause.service != effect.service
+            apart = {cause.subject.kind, effect.subject.kind} <= {"service", "job", "health", "container", "database"} and cause.service != effect.service
             if not apart and effects.get(index) != effect.rule.id:
                 effects[other] = cause.rule.id
     return effects

@@ -110,9 +110,18 @@ def _redis(machine: Machine, options: Options) -> Reading:
     return _redis.collect(machine, options)
 
 
+def _postgres(machine: Machine, options: Options) -> Reading:
+    if options.daemons is not None and "postgres" not in options.daemons:
+        return absent("no PostgreSQL runs here")
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _postgres
+
+    return _postgres.collect(machine, options)
+
+
 COLLECTORS: dict[str, Collector] = {
     "host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx, "jobs": _jobs,
     "health": _health, "containers": _containers, "logs": _logs, "connections": _connections, "changes": _recent_changes, "redis": _redis,
+    "postgres": _postgres,
 }
 
 _PYTHON = ("gunicorn", "uvicorn", "celery", "rq")
@@ -162,6 +171,7 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         "connections": rows["connections"]["data"],
         "timeline": rows["changes"]["data"],
         "redis": rows["redis"]["data"],
+        "postgres": rows["postgres"]["data"],
     }
 
 
