@@ -21,7 +21,7 @@ _RESTING: t.Final = ("pg_dump", "pg_basebackup")
 
 def database_figures(server: t.Mapping[str, t.Any]) -> Row:
     """The figures under ``derived`` of a database server: ``root``, ``idle``, ``connections``."""
-    return {"root": _root(server), "idle": _idle(server), "connections": _connections(server)}
+    return {"root": _root(server), "idle": _idle(server), "slots": _connections(server)}
 
 
 def _root(server: t.Mapping[str, t.Any]) -> Row:
