@@ -118,10 +118,10 @@ def _postgres(machine: Machine, options: Options) -> Reading:
     return _postgres.collect(machine, options)
 
 
+#: In the order in which they begin: what a verdict cannot do without, then what watches the window, then what ends in a moment.
 COLLECTORS: dict[str, Collector] = {
-    "host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx, "jobs": _jobs,
-    "health": _health, "containers": _containers, "logs": _logs, "connections": _connections, "changes": _recent_changes, "redis": _redis,
-    "postgres": _postgres,
+    "host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx, "jobs": _jobs, "health": _health,
+    "containers": _containers, "redis": _redis, "postgres": _postgres, "connections": _connections, "logs": _logs, "changes": _recent_changes,
 }
 
 _PYTHON = ("gunicorn", "uvicorn", "celery", "rq")
