@@ -24,7 +24,11 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host._collect imp
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 
 BUSYBOX = next((place for place in ("/bin/busybox", "/usr/bin/busybox") if os.path.exists(place)), None)
-LACKING = [name for name, there in (("root", os.getuid() == 0), ("dockerd", shutil.which("dockerd")), ("busybox-static", BUSYBOX)) if not there]
+_NEEDED = (
+    ("root", os.getuid() == 0), ("dockerd", shutil.which("dockerd")), ("docker", shutil.which("docker")), ("unshare", shutil.which("unshare")),
+    ("busybox-static", BUSYBOX),
+)
+LACKING = [name for name, there in _NEEDED if not there]
 pytestmark = pytest.mark.skipif(bool(LACKING), reason="a Docker of its own needs " + ", ".join(LACKING))
 
 SECRET = "hunter2secret"
@@ -38,8 +42,9 @@ class Docker:
         self.socket = folder + "/docker.sock"
         with open(folder + "/log", "wb") as log:
             self.daemon = subprocess.Popen(
-                ["dockerd", "--data-root", folder + "/data", "--exec-root", folder + "/exec", "--pidfile", folder + "/pid", "-H", "unix://" + self.socket,
-                 "--bridge=none", "--iptables=false", "--storage-driver=vfs"], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+                # without a bridge it takes docker0 away from whoever has it: it is given a network of its own to do that in
+                ["unshare", "--net", "dockerd", "--data-root", folder + "/data", "--exec-root", folder + "/exec", "--pidfile", folder + "/pid",
+                 "-H", "unix://" + self.socket, "--bridge=none", "--iptables=false", "--storage-driver=vfs"], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
         self.until(lambda: self.call("version").returncode == 0)
 
     def call(self, *words: str, given: t.Optional[bytes] = None) -> "subprocess.CompletedProcess[bytes]":
