@@ -129,7 +129,7 @@ def test_a_healthy_one_and_what_it_uses(docker: Docker) -> None:
     assert row["memory"]["limit_bytes"] == 64 << 20 and 0 < row["memory"]["bytes"] < 64 << 20 and row["memory"]["oom_kills"] == 0
     # it wants a whole processor, and gets at most what its quota gives
     assert 0 < row["cpu"]["used"] < 0.5 and row["cpu"]["quota"] == pytest.approx(0.3) and row["cpu"]["throttled_pct"] is not None
-    assert row["pids"]["limit"] == 40 and row["pids"]["current"] in (1, 2, 3)
+    assert row["pids"]["limit"] == 40 and 1 <= row["pids"]["current"] <= 40
 
 
 def test_killed_in_its_limit(docker: Docker) -> None:
