@@ -44,7 +44,8 @@ class Docker:
             self.daemon = subprocess.Popen(
                 # without a bridge it takes docker0 away from whoever has it: it is given a network of its own to do that in
                 ["unshare", "--net", "dockerd", "--data-root", folder + "/data", "--exec-root", folder + "/exec", "--pidfile", folder + "/pid",
-                 "-H", "unix://" + self.socket, "--bridge=none", "--iptables=false", "--storage-driver=vfs"], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+                 "-H", "unix://" + self.socket, "--bridge=none", "--iptables=false", "--storage-driver=vfs"],
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
         self.until(lambda: self.call("version").returncode == 0)
 
     def call(self, *words: str, given: t.Optional[bytes] = None) -> "subprocess.CompletedProcess[bytes]":
