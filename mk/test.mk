@@ -16,10 +16,10 @@ lint: venv-test ## ansible-lint (production), yamllint, ruff, shellcheck, licenc
 
 .PHONY: unit
 unit: venv-test ## unit tests: parsers on recordings, rules on cases, the /proc reader against psutil
-	@.venv/bin/python -m pytest -q tests/unit tests/lab
+	@.venv/bin/python -m pytest -q tests/unit tests/lab tests/fuzz
 
 .PHONY: programs
-programs: venv-test ## run-time controls on running gunicorn, uvicorn, celery and rq; mostly waiting for workers to end
+programs: venv-test ## run-time controls on running gunicorn, uvicorn, celery and rq, collectors on running databases; mostly waiting
 	@.venv/bin/python -m pytest -q tests/programs
 
 .PHONY: contract

@@ -16,6 +16,11 @@ import tempfile
 from pathlib import Path
 from typing import Any, List
 
+try:
+    import hypothesis
+except ImportError:  # the checks of the artifact install only what running needs
+    hypothesis = None  # type: ignore[assignment]
+
 ROOT = Path(__file__).resolve().parent.parent
 _TEMPORARY: List[Path] = []
 
@@ -47,3 +52,8 @@ def pytest_unconfigure(config: Any) -> None:
 
 
 sys.path.insert(0, str(_collection_path()))
+
+if hypothesis is not None:
+    # No deadline: a test that is timed fails on a busy machine. Nothing is kept between runs: what failed is printed, ready to be put into a test.
+    hypothesis.settings.register_profile("pressure", deadline=None, database=None, print_blob=True)
+    hypothesis.settings.load_profile("pressure")

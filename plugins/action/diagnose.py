@@ -27,6 +27,7 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._majority import p
 from ansible_collections.oncall.pressure.plugins.plugin_utils._markdown import markdown
 from ansible_collections.oncall.pressure.plugins.plugin_utils._report import screen
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import load_rules, resolve_thresholds
+from ansible_collections.oncall.pressure.plugins.plugin_utils._timeline import read_events
 
 #: Callbacks whose standard output people read. Under any other one it belongs to a machine.
 _FOR_PEOPLE = ("default", "debug", "yaml", "dense", "unixy", "selective")
@@ -57,6 +58,7 @@ class ActionModule(ActionBase):
                 "rules_dirs": {"type": "list", "elements": "path", "default": []},
                 "thresholds": {"type": "dict", "default": {}},
                 "earlier": {"type": "str", "default": ""},
+                "events": {"type": "raw", "default": []},
                 "fail_on": {"type": "list", "elements": "str", "choices": ["incident", "unknown"], "default": []},
             },
         )
@@ -89,7 +91,11 @@ class ActionModule(ActionBase):
             earlier = read_earlier(os.path.expanduser(options["earlier"])) if options["earlier"] else {}
         except BadDocument as problem:
             return _bad_input("pressure_earlier: %s: %s" % (options["earlier"], problem))
-        document = diagnose(loaded, ruleset.rules, limits.__getitem__, options["hosts"], earlier)
+        try:
+            events = read_events(_plain(options["events"]))
+        except ValueError as problem:
+            return _bad_input("pressure_events: %s" % problem)
+        document = diagnose(loaded, ruleset.rules, limits.__getitem__, options["hosts"], earlier, events)
         report = os.path.join(folder, "report.md")
         write_document(os.path.join(folder, "diagnosis.json"), document)
         write_text(report, markdown(document, loaded, ruleset.problems))

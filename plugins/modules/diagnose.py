@@ -57,6 +57,13 @@ options:
       - The C(diagnosis.json) of an earlier look. What fired then is over only where it is below the C(leave) of its thresholds. Empty is none.
     type: str
     default: ""
+  events:
+    description:
+      - What happened elsewhere and may have to do with it, as a list of mappings with C(at) (a time with its zone, or seconds since the epoch), C(what),
+        and C(hosts) where it is not about all of them.
+      - What is wrong is shown with what was changed in the two hours before.
+    type: raw
+    default: []
   fail_on:
     description:
       - What makes RV(exit_status) 3.

@@ -16,6 +16,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host._text import
 from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import SCHEMA, Loaded
 from ansible_collections.oncall.pressure.plugins.plugin_utils._earlier import Fired, held
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import Rule
+from ansible_collections.oncall.pressure.plugins.plugin_utils._timeline import Given, lately
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import text
 from ansible_collections.oncall.pressure.plugins.plugin_utils._verdict import Thresholds, judge
 
@@ -26,12 +27,13 @@ def diagnose(
     thresholds: t.Callable[[str], Thresholds],
     expected: t.Sequence[str] = (),
     earlier: t.Mapping[str, Fired] | None = None,
+    events: t.Sequence[Given] = (),
 ) -> dict[str, t.Any]:
     """``diagnosis.json`` of these snapshots. ``expected`` names hosts that must have a row even where they left no document; ``earlier`` is what fired
-    on hosts at an earlier look."""
+    on hosts at an earlier look; ``events`` are what people tell of."""
     hosts: dict[str, t.Any] = {}
     for snapshot in loaded:
-        hosts[snapshot.host] = _host(snapshot, rules, thresholds, (earlier or {}).get(snapshot.host, frozenset()))
+        hosts[snapshot.host] = _host(snapshot, rules, thresholds, (earlier or {}).get(snapshot.host, frozenset()), events)
     for host in expected:
         hosts.setdefault(clean(host), silent("no snapshot was written for it"))
     counts = {"hosts": len(hosts), "healthy": 0, "incident": 0, "unknown": 0, "unreached": 0}
@@ -50,17 +52,22 @@ def silent(reason: str) -> dict[str, t.Any]:
     """The row of a host that gave no snapshot."""
     return {
         "state": "unknown", "reached": False, "reason": clean(reason), "verdicts": [], "findings": [], "unknown": [], "missing": ["everything"], "next": [],
+        "changes": [],
     }
 
 
-def _host(snapshot: Loaded, rules: t.Mapping[str, Rule], thresholds: t.Callable[[str], Thresholds], fired: Fired) -> dict[str, t.Any]:
+def _host(
+    snapshot: Loaded, rules: t.Mapping[str, Rule], thresholds: t.Callable[[str], Thresholds], fired: Fired, events: t.Sequence[Given]
+) -> dict[str, t.Any]:
     if snapshot.document is None:
         return silent(snapshot.reason or "its snapshot cannot be read")
     if snapshot.document.get("unreached") is not None:
         return silent(text(snapshot.document, "unreached") or "no reason was given")
     limits = thresholds(snapshot.host)
     try:
-        return _with_loss(judge(snapshot.document, rules, limits, held(fired, rules, snapshot.document)), text(snapshot.document, "lost"))
+        row = judge(snapshot.document, rules, limits, held(fired, rules, snapshot.document))
+        row["changes"] = lately(snapshot.document, snapshot.host, row["verdicts"], events)
+        return _with_loss(row, text(snapshot.document, "lost"))
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError, ZeroDivisionError, RecursionError) as problem:
         # A host can send anything; what the rules cannot digest is that host's line and not the end of the run.
         return silent("its snapshot is malformed (%s: %s)" % (type(problem).__name__, problem))

@@ -168,3 +168,14 @@ def _favourite(nginx: t.Any, client: Row | None) -> Row | None:
     """The path that a client asks for most, from its own list or from the pairs."""
     mine = [row for row in rows(nginx, "pairs") if client is not None and row.get("address") == client.get("address")]
     return _largest(rows(client, "paths") + mine, "requests")
+
+
+def health_figures(asked: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The figures under ``derived`` of a URL that was asked: ``bad``, the share of tries without a good answer; ``statuses``, what was answered, in words."""
+    tries, good = num(asked, "tries"), num(asked, "good")
+    counts = asked.get("status")
+    told = sorted(counts.items()) if isinstance(counts, dict) else []
+    return {
+        "bad": ratio(None if tries is None or good is None else tries - good, tries),
+        "statuses": ", ".join("%s (%s times)" % (status, count) for status, count in told) or None,
+    }

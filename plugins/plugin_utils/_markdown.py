@@ -18,6 +18,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host._text import
 from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import Loaded
 from ansible_collections.oncall.pressure.plugins.plugin_utils._format import number, size
 from ansible_collections.oncall.pressure.plugins.plugin_utils._report import cause, command, fleet_line
+from ansible_collections.oncall.pressure.plugins.plugin_utils._timeline import sentence
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, num, rows, text
 
 # What means something to a Markdown reader anywhere in a line. A colon is written out where it would make a bare address a link.
@@ -84,6 +85,7 @@ def _sick(host: str, row: t.Mapping[str, t.Any]) -> list[str]:
         if verdict["mitigations"]:
             lines += ["Shown before it is done by:", "", *["- %s" % code(command(item, host), 600) for item in verdict["mitigations"]], ""]
         lines += _listed("**Lasting fix**:", verdict["lasting"])
+    lines += _listed("Changed lately:", ["%s %s" % (event["at"], sentence(event)) for event in row.get("changes") or []])
     effects = [item for item in row["findings"] if item["explained_by"]]
     if effects:
         lines += ["Seen as effects:", ""]

@@ -14,6 +14,7 @@ import textwrap
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import visible
+from ansible_collections.oncall.pressure.plugins.plugin_utils._timeline import shown
 
 #: Columns that a line should not pass. What cannot be broken (a path) may.
 WIDTH = 100
@@ -80,6 +81,9 @@ def _block(host: str, row: t.Mapping[str, t.Any], width: int, inventory: t.Seque
     lines = ["%s  %s   cause: %s   confidence: %s" % (host.ljust(width), headline(first), cause(first), first["confidence"])]
     for sentence in [first["summary"], *first["evidence"][:_EVIDENCE]]:
         lines += wrapped(margin, sentence, len(margin))
+    changed = shown(row.get("changes") or [], first["service"])
+    if changed:
+        lines += wrapped(margin + "changed lately: ", "; ".join(changed), len(margin) + 2)
     if first["ruled_out"]:
         lines += wrapped(margin + "ruled out: ", ", ".join(first["ruled_out"]), len(margin) + 2)
     if first["missing"]:

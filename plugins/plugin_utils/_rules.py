@@ -30,7 +30,7 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._evaluate import (
 from ansible_collections.oncall.pressure.plugins.plugin_utils._format import BadTemplate, placeholders
 from ansible_collections.oncall.pressure.plugins.plugin_utils._located import BadFile, Located, Place, load
 
-SUBJECTS = ("host", "service", "nginx", "job")
+SUBJECTS = ("host", "service", "nginx", "job", "health", "container", "redis", "queue", "database")
 RESOURCES = ("cpu", "memory", "io", "waiting", "descriptors", "connections")
 CAUSES = (
     "traffic", "abusive_client", "code", "database", "jobs", "concurrency", "limit_too_low", "growth", "payload", "deploy", "io", "external", "none",

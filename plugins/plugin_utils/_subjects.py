@@ -2,20 +2,29 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Build what rules look at from one snapshot: the host, each service, nginx, each job that runs.
+"""Build what rules look at from one snapshot: the host, each service, nginx, each job that runs, each URL that was asked,
+each container, each Redis server, each queue in one, each database server.
 
 Private to oncall.pressure: no stable interface.
 
 A subject is a mapping: ``kind``, ``service`` (the service's row, null for a host), ``host``, ``machine``, ``oom``, ``nginx``,
-``processes``, ``taken``, ``jobs``, ``job`` (of a job: its row), and ``derived``, the figures made of them.
+``processes``, ``taken``, ``jobs``, ``job`` (of a job: its row), ``health`` (of a URL that was asked: its row),
+``container`` (of a container: its row), ``server`` (of a Redis server and a queue: the server's row), ``queue`` (of a queue),
+``database`` (of a database server: its row), and ``derived``, the figures made of them.
 """
 
 from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.oncall.pressure.plugins.plugin_utils._host_figures import host_figures, traffic_figures
+from ansible_collections.oncall.pressure.plugins.plugin_utils._connection_figures import connection_figures
+from ansible_collections.oncall.pressure.plugins.plugin_utils._container_figures import container_figures
+from ansible_collections.oncall.pressure.plugins.plugin_utils._database_figures import database_figures
+from ansible_collections.oncall.pressure.plugins.plugin_utils._database_figures import service_of as database_service
+from ansible_collections.oncall.pressure.plugins.plugin_utils._host_figures import health_figures, host_figures, traffic_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._job_figures import job_figures, job_of
+from ansible_collections.oncall.pressure.plugins.plugin_utils._log_figures import log_figures
+from ansible_collections.oncall.pressure.plugins.plugin_utils._redis_figures import queue_figures, redis_figures, service_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._service_figures import service_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, rows, text
 
@@ -42,11 +51,21 @@ _COLLECTORS = {
     "derived.web": "services",
     "derived.traffic": "nginx",
     "derived.job": "jobs",
+    "derived.logs": "logs",
+    "derived.connections": "connections",
     "job": "jobs",
+    "health": "health",
+    "container": "containers",
+    "server": "redis",
+    "queue": "redis",
+    "database": "postgres",
 }
 
 #: The collector without which there are no subjects of a kind.
-NEEDED = {"host": "host", "service": "services", "nginx": "nginx", "job": "jobs"}
+NEEDED = {
+    "host": "host", "service": "services", "nginx": "nginx", "job": "jobs", "health": "health", "container": "containers", "redis": "redis", "queue": "redis",
+    "database": "postgres",
+}
 
 
 def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
@@ -55,16 +74,47 @@ def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
     found = [Subject("host", None, None, "host", {**shared, "kind": "host", "service": None, "derived": host_figures(snapshot)})]
     for service in [*_services(snapshot), *_gone(snapshot)]:
         identity = t.cast(str, service["id"])
-        data = {**shared, "kind": "service", "service": service, "derived": {**service_figures(service, snapshot), "job": job_of(service, snapshot)}}
+        derived = {**service_figures(service, snapshot), "job": job_of(service, snapshot), "logs": log_figures(snapshot, identity),
+                   "connections": connection_figures(service, snapshot)}
+        data = {**shared, "kind": "service", "service": service, "derived": derived}
         found.append(Subject("service", identity, text(service, "name") or identity, text(service, "component") or "other", data))
     if isinstance(snapshot.get("nginx"), dict):
         row = next((row for row in _services(snapshot) if row.get("component") == "nginx"), None)
-        data = {**shared, "kind": "nginx", "service": row, "derived": traffic_figures(snapshot)}
+        data = {**shared, "kind": "nginx", "service": row, "derived": {**traffic_figures(snapshot), "logs": log_figures(snapshot, text(row, "id"))}}
         found.append(Subject("nginx", text(row, "id"), text(row, "name") or text(row, "id"), "nginx", data))
     cron = next((row for row in _services(snapshot) if row.get("component") == "cron"), None)
     for job in [row for row in rows(snapshot, "jobs", "cron") if rows(row, "running")]:
         data = {**shared, "kind": "job", "service": cron, "job": job, "derived": job_figures(job, snapshot)}
         found.append(Subject("job", text(cron, "id"), text(job, "id"), "cron", data))
+    for asked in rows(snapshot, "health"):
+        name = text(asked, "service")
+        row = next((row for row in _services(snapshot) if name in (row["id"], row.get("name"))), None)
+        data = {**shared, "kind": "health", "service": row, "health": asked, "derived": health_figures(asked)}
+        found.append(Subject("health", text(row, "id") or name, name, text(row, "component") or "other", data))
+    for container in [row for row in rows(snapshot, "containers", "containers") if text(row, "id")]:
+        identity = t.cast(str, container["id"])
+        row = next((row for row in _services(snapshot) if row["id"] == identity), None)
+        data = {**shared, "kind": "container", "service": row, "container": container, "derived": container_figures(container, snapshot)}
+        found.append(Subject("container", identity, text(container, "name") or identity, text(row, "component") or "docker", data))
+    for server in rows(snapshot, "redis", "servers"):
+        found += _of_redis(server, snapshot, shared)
+    for server in rows(snapshot, "postgres"):
+        row = database_service(server, _services(snapshot))
+        data = {**shared, "kind": "database", "service": row, "database": server, "derived": database_figures(server)}
+        found.append(Subject("database", text(row, "id"), text(row, "name") or text(row, "id"), "postgres", data))
+    return found
+
+
+def _of_redis(server: dict[str, t.Any], snapshot: t.Mapping[str, t.Any], shared: t.Mapping[str, t.Any]) -> list[Subject]:
+    """A server and each of its queues, which is its workers' where one service alone works on it."""
+    row = service_of(server, snapshot)
+    data = {**shared, "kind": "redis", "service": row, "server": server, "derived": redis_figures(server, snapshot)}
+    found = [Subject("redis", text(row, "id"), text(row, "name") or text(server, "address"), "redis", data)]
+    for queue in rows(server, "queues"):
+        figures = queue_figures(queue, snapshot)
+        data = {**shared, "kind": "queue", "service": row, "server": server, "queue": queue, "derived": figures}
+        component = text(queue, "kind") or "redis" if figures["consumer"] else "redis"
+        found.append(Subject("queue", figures["consumer"] or text(row, "id"), text(queue, "name"), component, data))
     return found
 
 

@@ -181,7 +181,8 @@ def _finding(rule: Rule, subject: Subject, facts: Facts, numbers: t.Mapping[str,
 
 
 def _name(snapshot: t.Mapping[str, t.Any], service: t.Any) -> str | None:
-    return next((text(row, "name") for row in rows(snapshot, "services") if row.get("id") == service), None) or (service if isinstance(service, str) else None)
+    known = [*rows(snapshot, "services"), *rows(snapshot, "containers", "containers")]
+    return next((text(row, "name") for row in known if row.get("id") == service), None) or (service if isinstance(service, str) else None)
 
 
 def _holds(condition: Condition | None, facts: Facts, numbers: t.Mapping[str, float]) -> bool:
@@ -222,7 +223,7 @@ def _explained(findings: t.Sequence[Finding]) -> dict[int, str]:
             if effect.rule.id not in cause.rule.explains or index == other or other in effects:
                 continue
             # A service explains itself and its host; what one host's traffic or memory does may explain any of its services.
-            apart = {cause.subject.kind, effect.subject.kind} <= {"service", "job"} and cause.service != effect.service
+            apart = {cause.subject.kind, effect.subject.kind} <= {"service", "job", "health", "container", "database"} and cause.service != effect.service
             if not apart and effects.get(index) != effect.rule.id:
                 effects[other] = cause.rule.id
     return effects
@@ -278,6 +279,9 @@ def essential_gaps(snapshot: t.Mapping[str, t.Any]) -> list[str]:
     found = [_gap(snapshot, name) or words for name, words, value in wanted if value is None]
     # A collector that failed may leave an empty list behind, and one that was stopped half of its figures: neither is a measurement.
     found.extend(_gap(snapshot, name) or name for name in ("host", "services") if text(snapshot, "collectors", name, "status") not in ("ok", "partial"))
+    # what people had asked is essential to them: no answer is a finding, but not to have asked is a gap
+    if text(snapshot, "collectors", "health", "status") not in (None, "ok", "absent"):
+        found.append(_gap(snapshot, "health") or "health")
     covered = _uncovered(snapshot)
     blind = [
         text(row, "name") or str(row.get("id"))

@@ -5,7 +5,7 @@
 
 DIR holds a folder per corpus: ``oom/oom.jsonl`` and ``commands/commands.jsonl``, one JSON object a line with ``id``, the text and its ``label``.
 The command lines serve twice: they are read, and the worker count of those that set one is rewritten and read back. ``cron/cron.jsonl`` says
-which jobs each file in ``cron/files/`` has: they are read, paused and resumed.
+which jobs each file in ``cron/files/`` has: they are read, paused and resumed. ``logs/logs.jsonl`` has excerpts of logs and the ``signal`` of each.
 The exit status is 1 when anything is wrong or the share refused is over its bound, 2 when there was nothing to check.
 """
 
@@ -33,7 +33,7 @@ class Corpus(NamedTuple):
 
 
 CORPORA = {"oom": Corpus("oom", 0.1), "commands": Corpus("commands", 0.1), "rewrites": Corpus("commands", 0.05, True),
-           "cron": Corpus("cron", 0.02, True)}
+           "cron": Corpus("cron", 0.02, True), "logs": Corpus("logs", 0.02)}
 
 
 def check(name: str, folder: Path, seed: int = 0) -> List[Tuple[str, str, str]]:

@@ -79,3 +79,22 @@ def test_own_crontabs_are_right_and_a_wrong_label_is_seen(tmp_path):
     rows.write_text(rows.read_text(encoding="utf-8").replace('"jobs": 3', '"jobs": 2'), encoding="utf-8")
     done = run(tmp_path, "--only", "cron")
     assert done.returncode == 1 and "WRONG    system: jobs 3, labelled 2" in done.stdout
+
+
+def test_own_log_lines_are_right_and_a_wrong_signal_is_seen(tmp_path):
+    done = run(SAMPLES, "--only", "logs")
+    assert done.returncode == 0 and " 6 items: 6 right, 0 refused (0.0 %), 0 wrong" in done.stdout, done.stdout
+    shutil.copytree(str(SAMPLES / "logs"), str(tmp_path / "logs"))
+    rows = tmp_path / "logs" / "logs.jsonl"
+    text = rows.read_text(encoding="utf-8")
+    rows.write_text(text.replace('"signal": "celery_task_retry"', '"signal": "celery_task_failed"'), encoding="utf-8")
+    done = run(tmp_path, "--only", "logs")
+    assert done.returncode == 1 and "WRONG    retry: celery_task_failed is not found, but celery_task_retry" in done.stdout
+    rows.write_text(text.replace('"signal": "celery_task_retry"', '"signal": "of_another_world"'), encoding="utf-8")
+    done = run(tmp_path, "--only", "logs")
+    assert done.returncode == 1 and "refused  retry: no signal is called of_another_world" in done.stdout
+    rows.write_text(text.replace('"signal": "nginx_upstream_timeout"', '"signal": "none"'), encoding="utf-8")
+    assert run(tmp_path, "--only", "logs").returncode == 0
+    rows.write_text(text.replace('"signal": "nginx_upstream_timeout"', '"signal": "none"') + text, encoding="utf-8")
+    done = run(tmp_path, "--only", "logs")
+    assert done.returncode == 1 and "WRONG    upstream: found nginx_upstream_timeout where there is nothing" in done.stdout

@@ -82,10 +82,16 @@ def plant(document: Any, path: str, text: str) -> int:
 
 
 def base() -> dict[str, Any]:
-    """A snapshot of a sick host, with jobs."""
+    """A snapshot of a sick host, with jobs, connections and what was changed."""
     document = json.loads(SICK.read_text(encoding="utf-8"))
     document["jobs"] = {"cron": [copy.deepcopy(CRON)], "timers": [copy.deepcopy(TIMER)], "unmatched": [{"pid": 80, "age_s": 5.0, "command": "x"}]}
-    document["collectors"]["jobs"] = {"reason": None, "seconds": 0.1, "status": "ok"}
+    listener = {"kind": "unix", "address": "/run/a", "port": None, "backlog": 9, "waiting": 9, "established": 1, "service": "a", "pid": 1, "own_network": True}
+    peer = {"address": "192.0.2.1", "port": 443, "sockets": 1, "states": {"ESTABLISHED": 1}, "services": [{"service": "a", "pid": 1, "sockets": 1}]}
+    document["connections"] = {"listeners": [listener], "outbound": [peer], "services": [], "networks": 1}
+    event = {"at": "2026-01-10T02:55:00Z", "age_s": 60.0, "kind": "commit", "what": "x", "service": "a", "pid": 1, "detail": "x"}
+    document["timeline"] = {"window_s": 86400.0, "left_out": 0, "events": [event]}
+    for name in ("jobs", "connections", "changes"):
+        document["collectors"][name] = {"reason": None, "seconds": 0.1, "status": "ok"}
     return document
 
 

@@ -28,7 +28,7 @@ def look(machine: Machine, service: str) -> Health:
     except Failed:
         return health
     health["active"] = shown["ActiveState"] in ("active", "reloading")
-    health["restarts"] = int(shown["NRestarts"]) if shown["NRestarts"].isdigit() else None
+    health["restarts"] = int(shown["NRestarts"]) if shown["NRestarts"].isdecimal() else None
     if shown["ControlGroup"]:
         health["oom_kills"] = _oom_kills(machine, shown["ControlGroup"])
     return health
@@ -39,7 +39,7 @@ def _oom_kills(machine: Machine, group: str) -> int | None:
         text = machine.text_or_none(path % group, 4096)
         for line in (text or "").split("\n"):
             words = line.split()
-            if len(words) == 2 and words[0] == "oom_kill" and words[1].isdigit():
+            if len(words) == 2 and words[0] == "oom_kill" and words[1].isdecimal():
                 return int(words[1])
     return None
 

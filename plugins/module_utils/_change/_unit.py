@@ -131,7 +131,7 @@ def _number(text: str) -> str:
     """A limit as text; "infinity" for none, however it is spelled."""
     if text in ("max", "infinity", "[not set]", ""):
         return "infinity"
-    return "infinity" if text.isdigit() and int(text) >= 2 ** 62 else text
+    return "infinity" if text.isdecimal() and int(text) >= 2 ** 62 else text
 
 
 def show_property(hands: Hands, operation: Operation, before: State) -> Shown:

@@ -70,7 +70,7 @@ def _elsewhere(name: str, path: str, literals: t.Mapping[str, _python_literals.L
 def _autoscaled(workers: Row, autoscale: Row) -> Row:
     """With autoscale the most processes there can be stand for the count."""
     most = str(autoscale["value"]).partition(",")[0]
-    return dict(autoscale, value=int(most), reason="the most that autoscale allows") if most.isdigit() else workers
+    return dict(autoscale, value=int(most), reason="the most that autoscale allows") if most.isdecimal() else workers
 
 
 def _configuration(launch: Launch, machine: Machine) -> tuple[str, dict[str, _python_literals.Literal] | None, str | None]:
@@ -95,7 +95,7 @@ def _cpus(machine: Machine) -> int | None:
     total = 0
     for part in (machine.text_or_none("/sys/devices/system/cpu/online") or "").strip().split(","):
         first, dummy, last = part.partition("-")
-        if not first.isdigit():
+        if not first.isdecimal():
             return None
         total += int(last or first) - int(first) + 1
     return total or None

@@ -96,9 +96,9 @@ def _daemon(machine: Machine) -> int | None:
     """The cron that this host runs: by its own file, else the first of that name whose parent is none."""
     for path in _PID_FILES:
         text = (machine.text_or_none(path, 32) or "").strip()
-        if text.isdigit() and _is_cron(machine, int(text)):
+        if text.isdecimal() and _is_cron(machine, int(text)):
             return int(text)
-    for name in sorted((name for name in machine.names("/proc") if name.isdigit()), key=int):
+    for name in sorted((name for name in machine.names("/proc") if name.isdecimal()), key=int):
         if _is_cron(machine, int(name)):
             return int(name)
     return None
@@ -196,6 +196,6 @@ def _uids(machine: Machine) -> dict[str, int]:
     found: dict[str, int] = {}
     for line in (machine.text_or_none("/etc/passwd", 1048576) or "").split("\n"):
         fields = line.split(":")
-        if len(fields) > 3 and fields[2].isdigit():
+        if len(fields) > 3 and fields[2].isdecimal():
             found.setdefault(fields[0], int(fields[2]))
     return found

@@ -19,9 +19,11 @@ _NAMES: t.Final[dict[bytes, str]] = {
     b"postgres": "postgres", b"postmaster": "postgres", b"pgbouncer": "pgbouncer",
     b"redis-server": "redis", b"valkey-server": "redis", b"keydb-server": "redis", b"redis": "redis",
     b"dockerd": "docker", b"podman": "podman", b"conmon": "podman",
+    # of each container of Docker, and of containerd under Kubernetes, whose daemon need not be asked
+    b"containerd-shim": "containerd",
 }
 
-Daemons = t.Mapping[str, tuple[int, ...]]
+Daemons = t.Mapping[str, t.Tuple[int, ...]]
 
 
 def running(machine: Machine) -> dict[str, tuple[int, ...]]:
@@ -31,7 +33,7 @@ def running(machine: Machine) -> dict[str, tuple[int, ...]]:
     """
     found: dict[str, list[int]] = {}
     for name in machine.names("/proc"):
-        if not name.isdigit():
+        if not name.isdecimal():
             continue
         try:
             kind = _NAMES.get(machine.peek("/proc/%s/comm" % name, 64).rstrip(b"\n"))

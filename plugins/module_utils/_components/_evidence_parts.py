@@ -195,7 +195,7 @@ def sockets(machine: Machine, subject: Subject, limit_s: float) -> Reading:
                 where = machine.link("%s/%s" % (folder, name))
             except OSError:
                 continue
-            if where.startswith("socket:[") and where[8:-1].isdigit():
+            if where.startswith("socket:[") and where[8:-1].isdecimal():
                 inodes.add(int(where[8:-1]))
     net = "/proc/%d/net" % subject["pids"][0]
     rows = [row for name in ("tcp", "tcp6") for row in _sockets.tcp(machine.text_or_none("%s/%s" % (net, name), _SOCKET_LINES_BYTES) or "", inodes)]

@@ -47,7 +47,7 @@ def candidates(machine: Machine, own_pids: t.Container[int]) -> dict[int, Proces
     """The processes that are recognised as one of the four programs, or as supervisord."""
     found: dict[int, Process] = {}
     for name in machine.names("/proc"):
-        if not name.isdigit() or int(name) in own_pids:
+        if not name.isdecimal() or int(name) in own_pids:
             continue
         short = (machine.text_or_none("/proc/%s/comm" % name, 64) or "").rstrip("\n")
         if not _WORTH.match(short):

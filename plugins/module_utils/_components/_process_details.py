@@ -115,7 +115,7 @@ def user_names(machine: Machine) -> dict[int, str]:
     names: dict[int, str] = {}
     for line in (machine.text_or_none("/etc/passwd", 1048576) or "").splitlines():
         parts = line.split(":")
-        if len(parts) >= 3 and parts[2].isdigit():
+        if len(parts) >= 3 and parts[2].isdecimal():
             names.setdefault(int(parts[2]), parts[0])
     return names
 

@@ -74,7 +74,7 @@ def first_look(machine: Machine, own_pids: t.AbstractSet[int]) -> Table:
     processes: dict[int, Process] = {}
     kernel_threads = 0
     memberships: dict[bytes, dict[str, str]] = {}
-    names = [name for name in machine.names("/proc") if name.isdigit()]
+    names = [name for name in machine.names("/proc") if name.isdecimal()]
     for name in names[:PROCESS_LIMIT]:
         folder = "/proc/" + name
         try:

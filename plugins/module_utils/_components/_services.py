@@ -101,7 +101,7 @@ def _service(cgroups: Cgroups, root: OwnRoot, group: Group, before: tuple[float,
         "processes": len(alive), "threads": sum(process.threads for process in alive),
         "workers": _workers(workers, window) if group.component in _WORKER_COMPONENTS else [],
         "worker_summary": _summary(workers, window) if workers and group.component in _WORKER_COMPONENTS else None,
-        "settings": None,
+        "settings": None, "container": None,
     }
 
 

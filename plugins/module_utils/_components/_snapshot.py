@@ -17,10 +17,10 @@ import sys
 import time
 import typing as t
 
-from ansible_collections.oncall.pressure.plugins.module_utils._components import _daemons
+from ansible_collections.oncall.pressure.plugins.module_utils._components import _daemons, _owners
 from ansible_collections.oncall.pressure.plugins.module_utils._components._own_root import own_root
 from ansible_collections.oncall.pressure.plugins.module_utils._components._process_table import own_chain
-from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Collector, Options, Reading, run_all
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Collector, Options, Reading, absent, run_all
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _cgroup
 from ansible_collections.oncall.pressure.plugins.module_utils._version import VERSION
@@ -68,12 +68,69 @@ def _jobs(machine: Machine, options: Options) -> Reading:
     return _jobs.collect(machine, options)
 
 
-COLLECTORS: dict[str, Collector] = {"host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx, "jobs": _jobs}
+def _health(machine: Machine, options: Options) -> Reading:
+    if not options.health_urls:
+        return absent("no URL to ask was given (pressure_health_urls)")
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _health_urls
+
+    return _health_urls.collect(machine, options)
+
+
+def _containers(machine: Machine, options: Options) -> Reading:
+    if options.daemons is not None and not {"docker", "podman", "containerd"} & set(options.daemons):
+        return absent("no container engine runs here")
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _containers
+
+    return _containers.collect(machine, options)
+
+
+def _logs(machine: Machine, options: Options) -> Reading:
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _logs
+
+    return _logs.collect(machine, options)
+
+
+def _connections(machine: Machine, options: Options) -> Reading:
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _connections
+
+    return _connections.collect(machine, options)
+
+
+def _recent_changes(machine: Machine, options: Options) -> Reading:
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _recent_changes
+
+    return _recent_changes.collect(machine, options)
+
+
+def _redis(machine: Machine, options: Options) -> Reading:
+    if options.daemons is not None and "redis" not in options.daemons:
+        return absent("no Redis server runs here")
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _redis
+
+    return _redis.collect(machine, options)
+
+
+def _postgres(machine: Machine, options: Options) -> Reading:
+    if options.daemons is not None and "postgres" not in options.daemons:
+        return absent("no PostgreSQL runs here")
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _postgres
+
+    return _postgres.collect(machine, options)
+
+
+#: In the order in which they begin: what a verdict cannot do without, then what watches the window, then what ends in a moment.
+COLLECTORS: dict[str, Collector] = {
+    "host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx, "jobs": _jobs, "health": _health,
+    "containers": _containers, "redis": _redis, "postgres": _postgres, "connections": _connections, "logs": _logs, "changes": _recent_changes,
+}
 
 _PYTHON = ("gunicorn", "uvicorn", "celery", "rq")
 
 #: What a unit's own record says better than its processes do.
 _OF_UNITS = ("state", "restarts", "result", "settings")
+
+#: What a service says of the container that it is.
+_OF_CONTAINERS = ("name", "image", "project", "service", "state", "restarts", "health", "exit_code", "oom_killed")
 
 
 def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]:
@@ -88,6 +145,12 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         give_to_programs(rows["oom"]["data"], joined, own_root(machine).prefix)
     if rows["jobs"]["data"] is not None and rows["units"]["data"] is not None:
         tell_timers(rows["jobs"]["data"], data["units"].get("units") or {})
+    if joined and rows["containers"]["data"] is not None:
+        tell_containers(joined, rows["containers"]["data"]["containers"])
+    if rows["connections"]["data"] is not None:
+        _owners.tell(rows["connections"]["data"], joined or [])
+    if rows["changes"]["data"] is not None:
+        _owners.rename(rows["changes"]["data"]["events"], joined or [])
     return {
         "schema": SCHEMA,
         "name": None,
@@ -102,6 +165,13 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         "oom": rows["oom"]["data"],
         "nginx": rows["nginx"]["data"],
         "jobs": rows["jobs"]["data"],
+        "health": rows["health"]["data"],
+        "containers": rows["containers"]["data"],
+        "logs": rows["logs"]["data"],
+        "connections": rows["connections"]["data"],
+        "timeline": rows["changes"]["data"],
+        "redis": rows["redis"]["data"],
+        "postgres": rows["postgres"]["data"],
     }
 
 
@@ -132,6 +202,15 @@ def tell_timers(jobs: dict[str, t.Any], units: t.Mapping[str, t.Mapping[str, t.A
         unit = units.get(timer["activates"] or "")
         timer["running"] = unit is not None and unit["state"] in ("running", "restarting")
         timer["since_s"] = unit["since_s"] if unit is not None and timer["running"] else None
+
+
+def tell_containers(services: t.Sequence[dict[str, t.Any]], containers: t.Sequence[t.Mapping[str, t.Any]]) -> None:
+    """Give the services that are containers what the engine knows of them, and the name that people know them by."""
+    known = {row["id"]: row for row in containers if row["name"] is not None and row["pod"] is None}
+    for service in services:
+        row = known.get(service["id"])
+        if row is not None:
+            service.update(container={key: row[key] for key in _OF_CONTAINERS}, name=row["name"], restarts=row["restarts"])
 
 
 def give_to_programs(oom: dict[str, t.Any], services: t.Sequence[t.Mapping[str, t.Any]], prefix: str) -> None:
@@ -189,7 +268,7 @@ def _down(name: str, record: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "cpu": {"used": None, "source": None, "share": None, "quota": record.get("cpu_quota"), "throttled_pct": None},
         "memory": {"bytes": None, "source": None, "limit_bytes": limit, "limit_source": "service" if limit is not None else None,
                    "peak_bytes": None, "oom_kills": None, "max_hits": None},
-        "processes": 0, "threads": 0, "workers": [], "worker_summary": None, "settings": record.get("settings"),
+        "processes": 0, "threads": 0, "workers": [], "worker_summary": None, "settings": record.get("settings"), "container": None,
     }
 
 

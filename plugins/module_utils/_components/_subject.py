@@ -68,7 +68,7 @@ def _of_group(machine: Machine, group: str) -> list[int]:
             continue
         for name in machine.names(folder):
             text += " " + (machine.text_or_none("%s/%s/cgroup.procs" % (folder, name)) or "")
-        return [int(word) for word in text.split() if word.isdigit()]
+        return [int(word) for word in text.split() if word.isdecimal()]
     return []
 
 
@@ -76,7 +76,7 @@ def _of_program(machine: Machine, program: str) -> list[int]:
     """The processes that carry a program's name in their environment, as its children do too."""
     found = []
     for name in machine.names("/proc"):
-        if not name.isdigit():
+        if not name.isdecimal():
             continue
         try:
             environment = machine.read("/proc/%s/environ" % name, 131072)

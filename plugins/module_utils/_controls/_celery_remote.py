@@ -339,7 +339,7 @@ def free_bytes(machine: Machine) -> int | None:
 
 def _left(machine: Machine, folder: str, names: tuple[str, str, str]) -> int | None:
     limit, used = machine.text_or_none("%s/%s" % (folder, names[0]), 100), machine.text_or_none("%s/%s" % (folder, names[1]), 100)
-    if limit is None or used is None or not limit.strip().isdigit() or not used.strip().isdigit() or int(limit) >= 2 ** 62:
+    if limit is None or used is None or not limit.strip().isdecimal() or not used.strip().isdecimal() or int(limit) >= 2 ** 62:
         return None
     stat = dict(line.partition(" ")[::2] for line in (machine.text_or_none(folder + "/memory.stat") or "").split("\n"))
     return int(limit) - int(used) + int(stat.get(names[2], "0") or 0)

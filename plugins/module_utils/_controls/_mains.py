@@ -31,7 +31,7 @@ def unit_pids(machine: Machine, unit: str) -> list[int]:
     for folder in ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"):
         text = machine.text_or_none(folder + group + "/cgroup.procs")
         if text is not None:
-            found = [int(word) for word in text.split() if word.isdigit()]
+            found = [int(word) for word in text.split() if word.isdecimal()]
             break
     return found
 
@@ -54,7 +54,7 @@ def _supervised(machine: Machine, program: str) -> list[int]:
         outcome = machine.run(["supervisorctl"] + supervisor_options(machine) + ["pid", program], 15.0)
     except FileNotFoundError:
         return []
-    first = [int(word) for word in decode(outcome.out).split() if word.isdigit() and int(word) > 1]
+    first = [int(word) for word in decode(outcome.out).split() if word.isdecimal() and int(word) > 1]
     # a program may be a shell around the master
     return first + [child for pid in first for child in machine.children(pid)]
 
@@ -62,7 +62,7 @@ def _supervised(machine: Machine, program: str) -> list[int]:
 def supervisor_options(machine: Machine) -> list[str]:
     """How supervisorctl finds the supervisord that runs here: its own configuration file, as its arguments name it."""
     for name in machine.names("/proc"):
-        if not name.isdigit():
+        if not name.isdecimal():
             continue
         argv = _processes.words(machine, int(name))
         place = next((place for place, word in enumerate(argv[:3]) if word.rpartition("/")[2] == "supervisord"), None)

@@ -108,7 +108,7 @@ def find(machine: Machine, operation: t.Mapping[str, t.Any]) -> Worker | None:
         if seen is not None and seen.start_ticks == operation["start_ticks"]:
             return Worker(pid, seen.start_ticks)
     for name in sorted(machine.names("/proc")):
-        if name.isdigit() and _is_master(machine, int(name), operation["title"]):
+        if name.isdecimal() and _is_master(machine, int(name), operation["title"]):
             seen = machine.process(int(name))
             if seen is not None:
                 return Worker(int(name), seen.start_ticks)

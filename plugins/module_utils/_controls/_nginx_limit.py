@@ -200,7 +200,7 @@ def _gates(machine: Machine, what: Running, config: Config, served: t.Sequence[S
         chain = one.chain
         set_there = _nginx_limit_levels.nearest(chain, "limit_req_status")
         status = set_there.parameters[0] if set_there is not None and set_there.parameters else ""
-        refusal = int(status) if status.isdigit() else limit.status or _OWN_STATUS
+        refusal = int(status) if status.isdecimal() else limit.status or _OWN_STATUS
         gates.setdefault(id(chain[1]), _nginx_limit_probe.Gate(chain, refusal, _nginx_limit_config.error_log(machine, what, config, chain).path))
     return list(gates.values())
 

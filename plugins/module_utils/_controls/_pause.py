@@ -121,7 +121,7 @@ def is_essential(patterns: t.Iterable[str], texts: t.Iterable[str]) -> bool:
 
 def _one_entry(wish: Wish, entries: t.Sequence[Entry], problems: t.Sequence[str]) -> list[Entry]:
     path, dummy, number = wish.job.rpartition(":")
-    if number.isdigit() and path:
+    if number.isdecimal() and path:
         found = [entry for entry in entries if entry.path == path and entry.line.number == int(number) and wish.match in entry.line.command]
     else:
         found = [entry for entry in entries if entry.path == wish.job and wish.match and wish.match in entry.line.command]

@@ -121,9 +121,9 @@ def check_state(unit: str, shown: t.Mapping[str, str], wish: Wish, uptime_s: flo
         )
     if wish.force:
         return
-    again = int(shown["NRestarts"]) if shown["NRestarts"].isdigit() else 0
+    again = int(shown["NRestarts"]) if shown["NRestarts"].isdecimal() else 0
     entered = shown["ActiveEnterTimestampMonotonic"]
-    age_s = uptime_s - int(entered) / 1e6 if entered.isdigit() and int(entered) else None
+    age_s = uptime_s - int(entered) / 1e6 if entered.isdecimal() and int(entered) else None
     recent = shown["SubState"].startswith("auto-restart") or (age_s is not None and age_s < _LOOP_S)
     if shown["Result"] == "start-limit-hit" or (again >= _LOOP_RESTARTS and recent):
         raise Refused(
@@ -135,7 +135,7 @@ def check_state(unit: str, shown: t.Mapping[str, str], wish: Wish, uptime_s: flo
 
 
 def _known_unit(machine: Machine, unit: str, shown: t.Mapping[str, str]) -> _Known:
-    main_pid = int(shown["MainPID"]) if shown["MainPID"].isdigit() and shown["MainPID"] != "0" else None
+    main_pid = int(shown["MainPID"]) if shown["MainPID"].isdecimal() and shown["MainPID"] != "0" else None
     component: str | None = None
     configured = None
     launch = _units.configured_launch(machine, unit, shown)

@@ -77,7 +77,7 @@ def _restart_unit(hands: Hands, operation: Operation, before: State) -> None:
     if before["ActiveState"] == "failed":
         # one that was started too often is not started again before that is forgotten
         _systemctl.call(hands.machine, ["reset-failed", "--", unit], 20.0)
-    ended = operation.get("warm_s") and before["MainPID"].isdigit() and _end_warm(hands, int(before["MainPID"]), float(operation["warm_s"]))
+    ended = operation.get("warm_s") and before["MainPID"].isdecimal() and _end_warm(hands, int(before["MainPID"]), float(operation["warm_s"]))
     try:
         if ended:
             _start_ended(hands, unit, before)

@@ -72,7 +72,7 @@ class Cgroups:
 
     def _number(self, controller: str, path: str, name: str) -> int | None:
         value = (self._text(controller, path, name) or "").strip()
-        return int(value) if value.isdigit() else None
+        return int(value) if value.isdecimal() else None
 
     def version(self, controller: str) -> int | None:
         """Which version serves a controller here: 1, 2, or null where neither does."""
@@ -145,7 +145,7 @@ class Cgroups:
         """The cgroup's own quota in CPUs, null where it has none."""
         if self.version("cpu") == 1:
             quota, period = self._text("cpu", path, "cpu.cfs_quota_us"), self._number("cpu", path, "cpu.cfs_period_us")
-            if quota is None or not quota.strip().isdigit() or not period:
+            if quota is None or not quota.strip().isdecimal() or not period:
                 return None
             return int(quota) / period
         return _cgroup.cpu_quota(self._text("", path, "cpu.max"))
@@ -154,6 +154,11 @@ class Cgroups:
         """The smallest quota of a cgroup and those above it, in CPUs; ``below`` as for memory."""
         quotas = [quota for quota in map(self.cpu_quota, _upwards(path, below)) if quota is not None]
         return min(quotas) if quotas else None
+
+    def pids(self, path: str) -> tuple[int | None, int | None]:
+        """How many processes and threads a cgroup has and may have; null where that is not counted, or not limited."""
+        controller = "pids" if self.version("pids") == 1 else ""
+        return self._number(controller, path, "pids.current"), _cgroup.limit(self._text(controller, path, "pids.max"))
 
     def pressure(self, path: str) -> dict[str, dict[str, float | None]] | None:
         """The cgroup's own PSI (version 2 only), null where there is none."""

@@ -31,6 +31,9 @@ DOCUMENT_LIMIT = 2097152
 ADDRESS_SPACE_LIMIT = 512 * 1024 * 1024
 
 
+#: How many collectors run at once. Most wait for the window or end in a moment, and each holds some MiB that a sick host may not have.
+AT_ONCE = 7
+
 #: How often the memory of all processes is added up.
 _LOOK_EVERY_S = 0.4
 
@@ -55,6 +58,8 @@ class Options(t.NamedTuple):
     own_pids: t.FrozenSet[int] = frozenset()
     #: process ids by kind of daemon, as ``_daemons.running`` found them before the children began; null: not looked, each looks for itself
     daemons: t.Mapping[str, t.Tuple[int, ...]] | None = None
+    #: what people named to be asked, by service
+    health_urls: t.Mapping[str, str] = {}
 
 
 Collector = t.Callable[[Machine, Options], Reading]
@@ -93,7 +98,7 @@ class Run(t.NamedTuple):
 
 
 def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Options, limit_s: float) -> Run:
-    """Run every collector in a child of its own, for at most ``limit_s`` seconds each.
+    """Run every collector in a child of its own, some at once in the order given, all of them within ``limit_s`` seconds.
 
     Each row is ``{"status", "reason", "data", "seconds"}``; there is one for each collector, whatever happened to it.
     """
@@ -103,17 +108,21 @@ def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Op
     most: int | None = None
     # what exists now is shared with the children as long as nobody writes to it; the collector of garbage would
     gc.freeze()
+    waiting = list(collectors.items())
     with selectors.DefaultSelector() as selector:
-        for name, collector in collectors.items():
-            try:
-                pid, descriptor = _start(collector, machine, options)
-            except OSError as problem:
-                rows[name] = _row(error("no process could be started for it: %s" % problem), 0.0)
-                continue
-            running[descriptor] = (name, pid, [])
-            selector.register(descriptor, selectors.EVENT_READ)
         look = started + _LOOK_EVERY_S
-        while running:
+        while running or waiting:
+            while waiting and len(running) < AT_ONCE:
+                name, collector = waiting.pop(0)
+                try:
+                    pid, descriptor = _start(collector, machine, options)
+                except OSError as problem:
+                    rows[name] = _row(error("no process could be started for it: %s" % problem), 0.0)
+                    continue
+                running[descriptor] = (name, pid, [])
+                selector.register(descriptor, selectors.EVENT_READ)
+            if not running:
+                break
             now = time.monotonic()
             if now >= started + limit_s:
                 break
@@ -134,6 +143,8 @@ def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Op
             os.close(descriptor)
             _kill(pid)
             rows[name] = _row(error("not finished after %.1f s, stopped" % limit_s), time.monotonic() - started)
+        for name, dummy in waiting:
+            rows[name] = _row(error("not begun: others did not end in %.1f s" % limit_s), time.monotonic() - started)
     return Run({name: rows[name] for name in collectors}, _larger(most, _pss_bytes(machine, [])))
 
 

@@ -139,6 +139,10 @@ class Machine:
         """Raises OSError."""
         return os.stat(self.path(path))
 
+    def lstat(self, path: str) -> os.stat_result:
+        """Like :meth:`stat`, of a symbolic link itself. Raises OSError."""
+        return os.lstat(self.path(path))
+
     def exists(self, path: str) -> bool:
         """Whether there is something at ``path`` that can be looked at."""
         return os.path.exists(self.path(path))
@@ -196,7 +200,7 @@ class Machine:
         """The children of a process that still live (no zombies), by number. Raises OSError where /proc cannot be read."""
         found: list[int] = []
         for name in self.names("/proc"):
-            if not name.isdigit():
+            if not name.isdecimal():
                 continue
             try:
                 fields = self.peek("/proc/%s/stat" % name).rpartition(b")")[2].split()

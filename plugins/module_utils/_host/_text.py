@@ -116,7 +116,7 @@ def _without_urls_secrets(word: str) -> str:
         if not credential and _PORT.match(word, start):
             continue
         # a key beside a password, or instead of one ("https://KEY:@host"), is as secret as the password
-        named = REDACTED if _KEY.fullmatch(user) and any(sign.isdigit() for sign in user) else user
+        named = REDACTED if _KEY.fullmatch(user) and any(sign.isdecimal() for sign in user) else user
         parts += [word[done: found.start("user")], named, ":", REDACTED if start < last else ""]
         done = last
         break

@@ -81,13 +81,19 @@ def _container(parts: t.Sequence[str], index: int) -> tuple[str, str] | None:
     return "containerd", found.group(1)[:12]
 
 
+def container_id(path: str) -> str | None:
+    """The short id of the container whose cgroup is at ``path`` (as :func:`identify` gives it); null where it is no container's."""
+    found = _CONTAINER_ID.search(path.rpartition("/")[2])
+    return found.group(1)[:12] if found else None
+
+
 def membership(text: str) -> dict[str, str]:
     """The content of /proc/PID/cgroup as ``{controller: path}``; the v2 path has the key "" and named ones "name=x"."""
     paths: dict[str, str] = {}
     for line in text.splitlines():
         number, separator, rest = line.partition(":")
         controllers, separator, path = rest.partition(":")
-        if separator and number.isdigit():
+        if separator and number.isdecimal():
             for controller in controllers.split(","):
                 paths[controller] = path
     return paths
@@ -106,7 +112,7 @@ def counters(text: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for line in text.splitlines():
         key, separator, value = line.strip().partition(" ")
-        if separator and value.strip().lstrip("-").isdigit():
+        if separator and value.strip().lstrip("-").isdecimal():
             found[key] = int(value)
     return found
 
@@ -114,7 +120,7 @@ def counters(text: str) -> dict[str, int]:
 def limit(text: str | None) -> int | None:
     """A limit file's value in its own unit; null where there is no limit (``max``, or v1's very large number) or no file."""
     value = (text or "").strip()
-    if not value.isdigit() or int(value) >= NO_LIMIT:
+    if not value.isdecimal() or int(value) >= NO_LIMIT:
         return None
     return int(value)
 
@@ -122,6 +128,6 @@ def limit(text: str | None) -> int | None:
 def cpu_quota(text: str | None) -> float | None:
     """cgroup v2's cpu.max (``quota period``) in CPUs; null where there is no quota."""
     parts = (text or "").split()
-    if len(parts) != 2 or not parts[0].isdigit() or not parts[1].isdigit() or int(parts[1]) == 0:
+    if len(parts) != 2 or not parts[0].isdecimal() or not parts[1].isdecimal() or int(parts[1]) == 0:
         return None
     return int(parts[0]) / int(parts[1])

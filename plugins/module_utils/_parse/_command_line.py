@@ -119,14 +119,20 @@ def parse(raw: str, kind: str) -> Command | Refused:
 
 def parse_argv(argv: t.Sequence[str]) -> Command | Refused:
     """Read a process's arguments: nothing in them is variable."""
-    words = [Word(text, 0, 0) for text in argv]
-    found = _find(words, {}, None, True, 0)
-    return found if found is not None else Refused("none of the programs that are known is started by it")
+    return _found([Word(text, 0, 0) for text in argv], True)
 
 
 def parse_words(words: t.Sequence[Word]) -> Command | Refused:
     """Read words that were split already; what is still variable in them is said to be so."""
-    found = _find(list(words), {}, None, False, 0)
+    return _found(list(words), False)
+
+
+def _found(words: list[Word], literal: bool) -> Command | Refused:
+    try:
+        found = _find(words, {}, None, literal, 0)
+    except Unsplittable as problem:
+        # a shell's own command among the words
+        return Refused("%s: correct the line, or read it by hand" % problem)
     return found if found is not None else Refused("none of the programs that are known is started by it")
 
 

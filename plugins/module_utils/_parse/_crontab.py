@@ -135,8 +135,8 @@ def next_runs(schedule: str, now: datetime.datetime, seconds: float, most: int =
     if text.startswith("@"):
         return None
     fields = text.split()
-    sets = [_field(field, place) for place, field in enumerate(fields)]
-    if len(sets) != 5 or any(found is None for found in sets):
+    sets = [_field(field, place) for place, field in enumerate(fields)] if len(fields) == len(_BOUNDS) else [None]
+    if any(found is None for found in sets):
         return None
     minutes, hours, days, months, weekdays = (t.cast("frozenset[int]", found) for found in sets)
     # where both days are restricted, either is enough
@@ -164,7 +164,7 @@ def _field(text: str, place: int) -> frozenset[int] | None:
     values: set[int] = set()
     for part in text.split(","):
         span, slash, step_text = part.partition("/")
-        if slash and (not step_text.isdigit() or int(step_text) == 0):
+        if slash and (not step_text.isdecimal() or int(step_text) == 0):
             return None
         first, last = _span(span, place, bool(slash))
         if first is None or last is None or not low <= first <= high or not low <= last <= high or first > last:
@@ -188,4 +188,4 @@ def _span(text: str, place: int, stepped: bool) -> tuple[int | None, int | None]
 
 
 def _number(text: str, place: int) -> int | None:
-    return int(text) if text.isdigit() and len(text) <= 4 else _NAMES[place].get(text.lower()[:3] if text.isalpha() else text)
+    return int(text) if text.isdecimal() and len(text) <= 4 else _NAMES[place].get(text.lower()[:3] if text.isalpha() else text)

@@ -27,7 +27,8 @@ Include = t.Callable[[str], t.Iterable[t.Tuple[str, str]]]
 #: A variable in a parameter.
 VARIABLE = re.compile(r"\$(?:\{[A-Za-z0-9_]+\}|[A-Za-z0-9_]+)")
 
-_WORD_END = re.compile(r"[\s;{\\$]")
+# nginx knows four blanks, not all that Unicode calls one: a word that ends where none begins would be read for ever
+_WORD_END = re.compile(r"[ \t\r\n;{\\$]")
 _QUOTED_PART = {"'": re.compile(r"[^'\\]+"), '"': re.compile(r'[^"\\]+')}
 _ESCAPES = {"t": "\t", "r": "\r", "n": "\n", '"': '"', "'": "'", "\\": "\\"}
 
@@ -290,7 +291,7 @@ def settings(directives: t.Sequence[Directive]) -> Settings:
     connections = single.get("worker_connections", "")
     return found._replace(
         default_log=default, real_ip_header=single.get("real_ip_header"), worker_processes=single.get("worker_processes"),
-        worker_connections=int(connections) if connections.isdigit() else None,
+        worker_connections=int(connections) if connections.isdecimal() else None,
     )
 
 

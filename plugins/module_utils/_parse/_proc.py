@@ -9,6 +9,7 @@ Private to oncall.pressure: no stable interface. Pure: text in, plain data out. 
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 #: PF_KTHREAD in the flags of /proc/PID/stat
@@ -72,7 +73,7 @@ def named_kib(text: str) -> dict[str, int]:
     for line in text.splitlines():
         name, separator, rest = line.partition(":")
         parts = rest.split()
-        if separator and len(parts) == 2 and parts[1] == "kB" and parts[0].isdigit():
+        if separator and len(parts) == 2 and parts[1] == "kB" and parts[0].isdecimal():
             found[name] = int(parts[0]) * 1024
     return found
 
@@ -82,7 +83,7 @@ def numbers(text: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for line in text.splitlines():
         parts = line.split()
-        if len(parts) == 2 and parts[1].isdigit():
+        if len(parts) == 2 and parts[1].isdecimal():
             found[parts[0].rstrip(":")] = int(parts[1])
     return found
 
@@ -112,9 +113,14 @@ def cpu(text: str) -> Cpu:
 
 
 def load(text: str) -> dict[str, float | int]:
-    """/proc/loadavg: one, five, fifteen, running (tasks on a CPU or waiting for one now)."""
+    """/proc/loadavg: one, five, fifteen, running (tasks on a CPU or waiting for one now). Raises ValueError."""
     parts = text.split()
+    if len(parts) < 4:
+        raise ValueError("not a /proc/loadavg")
     return {"one": float(parts[0]), "five": float(parts[1]), "fifteen": float(parts[2]), "running": int(parts[3].split("/")[0])}
+
+
+_PERCENT = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
 def pressure(text: str) -> dict[str, float | None]:
@@ -124,7 +130,7 @@ def pressure(text: str) -> dict[str, float | None]:
         kind, dummy, rest = line.partition(" ")
         for part in rest.split():
             name, separator, value = part.partition("=")
-            if separator and kind + "_" + name in found:
+            if separator and kind + "_" + name in found and _PERCENT.fullmatch(value):
                 found[kind + "_" + name] = float(value)
     return found
 
@@ -149,7 +155,10 @@ def disks(text: str) -> dict[str, Disk]:
     for line in text.splitlines():
         parts = line.split()
         if len(parts) >= 14:
-            v = [int(part) for part in parts[3:14]]
+            try:
+                v = [int(part) for part in parts[3:14]]
+            except ValueError:
+                continue
             found[parts[2]] = Disk(v[0], v[2], v[3], v[4], v[6], v[7], v[8], v[9], v[10])
     return found
 
@@ -162,7 +171,7 @@ def paired_tables(text: str) -> dict[str, dict[str, int]]:
         head, dummy, names = names.partition(":")
         tail, dummy, values = values.partition(":")
         if head == tail:
-            found[head] = {name: int(value) for name, value in zip(names.split(), values.split()) if value.lstrip("-").isdigit()}
+            found[head] = {name: int(value) for name, value in zip(names.split(), values.split()) if value.lstrip("-").isdecimal()}
     return found
 
 
@@ -176,7 +185,10 @@ def tcp(text: str, states: dict[str, int], listeners: list[tuple[str, int, int]]
         states[state] = states.get(state, 0) + 1
         if state == "LISTEN":
             address, dummy, port = parts[1].rpartition(":")
-            listeners.append((address, int(port, 16), int(parts[4].split(":")[1], 16)))
+            try:
+                listeners.append((address, int(port, 16), int(parts[4].split(":")[1], 16)))
+            except (ValueError, IndexError):
+                continue
 
 
 def tcp_state(text: str) -> str:

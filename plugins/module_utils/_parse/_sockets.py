@@ -30,7 +30,7 @@ def tcp(text: str, inodes: t.Container[int]) -> list[Tcp]:
     found: list[Tcp] = []
     for line in text.splitlines():
         parts = line.split()
-        if len(parts) < 10 or not parts[0].endswith(":") or not parts[9].isdigit() or int(parts[9]) not in inodes:
+        if len(parts) < 10 or not parts[0].endswith(":") or not parts[9].isdecimal() or int(parts[9]) not in inodes:
             continue
         try:
             (local, port), (remote, other) = (_place(part) for part in parts[1:3])
@@ -50,6 +50,55 @@ def unix_paths(text: str, inodes: t.Container[int]) -> list[str]:
     found: dict[str, None] = {}
     for line in text.splitlines():
         parts = line.split(None, 7)
-        if len(parts) == 8 and parts[6].isdigit() and int(parts[6]) in inodes:
+        if len(parts) == 8 and parts[6].isdecimal() and int(parts[6]) in inodes:
             found[parts[7].strip()] = None
     return list(found)
+
+
+class Listener(t.NamedTuple):
+    """A TCP socket that takes connections: address as people write it, the user who made it, its inode."""
+
+    address: str
+    port: int
+    uid: int
+    inode: int
+
+
+def listeners(text: str) -> list[Listener]:
+    """Every listening socket of /proc/PID/net/tcp or tcp6."""
+    found: list[Listener] = []
+    for line in text.splitlines():
+        parts = line.split(None, 10)
+        if len(parts) < 10 or not parts[0].endswith(":") or _proc.tcp_state(parts[3]) != "LISTEN":
+            continue
+        try:
+            address, port = _place(parts[1])
+            found.append(Listener(address, port, int(parts[7]), int(parts[9])))
+        except ValueError:
+            continue
+    return found
+
+
+def connected(text: str, one: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Whether a list of TCP sockets has a connection from ``one`` end (its address and port) to the ``other``."""
+    for line in text.splitlines():
+        parts = line.split(None, 4)
+        if len(parts) < 5 or not parts[0].endswith(":") or _proc.tcp_state(parts[3]) == "LISTEN":
+            continue
+        try:
+            if (_place(parts[1]), _place(parts[2])) == (one, other):
+                return True
+        except ValueError:
+            continue
+    return False
+
+
+def unix_listeners(text: str) -> dict[int, str]:
+    """The paths of unix sockets that take connections, by inode; those without a path in the file system are left out."""
+    found: dict[int, str] = {}
+    for line in text.splitlines():
+        parts = line.split(None, 7)
+        # the flag of a socket that listens (__SO_ACCEPTCON)
+        if len(parts) == 8 and parts[3] == "00010000" and parts[6].isdigit() and parts[7].startswith("/"):
+            found[int(parts[6])] = parts[7].rstrip("\n")
+    return found

@@ -90,3 +90,15 @@ def test_no_child_is_left() -> None:
     except ChildProcessError:
         left = (0, 0)
     assert left == (0, 0)
+
+
+def test_more_than_run_at_once_all_have_their_turn() -> None:
+    rows = run(**{"c%d" % number: good for number in range(3 * _collect.AT_ONCE)}, hangs=hangs)
+    assert [row["status"] for row in rows.values()] == ["ok"] * (3 * _collect.AT_ONCE) + ["error"]
+    assert len({row["data"]["pid"] for name, row in rows.items() if name != "hangs"}) == 3 * _collect.AT_ONCE
+
+
+def test_what_had_no_turn_says_so() -> None:
+    rows = run(**{"h%d" % number: hangs for number in range(_collect.AT_ONCE)}, last=good)
+    assert rows["last"]["status"] == "error" and rows["last"]["reason"] == "not begun: others did not end in 2.0 s"
+    assert list(rows)[-1] == "last"

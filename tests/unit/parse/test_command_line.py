@@ -10,7 +10,8 @@ import typing as t
 
 import pytest
 
-from ansible_collections.oncall.pressure.plugins.module_utils._parse._command_line import Command, Refused, parse, parse_argv
+from ansible_collections.oncall.pressure.plugins.module_utils._parse._command_line import Command, Refused, parse, parse_argv, parse_words
+from ansible_collections.oncall.pressure.plugins.module_utils._parse._shell_words import Word
 
 LINES: list[tuple[str, str, dict[str, t.Any]]] = [
     # units
@@ -163,3 +164,10 @@ def test_hostile_text_ends(length: int) -> None:
     for piece in ("${", "$(", "{{", "<%", "'", "\"", "\\", "`", "%(", "{% ", "&", "[", "- "):
         for kind in ("systemd", "supervisor", "procfile", "compose", "shell"):
             assert isinstance(parse("gunicorn " + piece * (length // len(piece)), kind), (Command, Refused))
+
+
+def test_a_shell_that_is_given_an_open_quote_is_refused_and_ends_nothing() -> None:
+    """Anybody on a host can start such a process."""
+    for found in (parse_argv(["sh", "-c", "gunicorn 'shop:app"]),
+                  parse_words([Word(text, 0, 0) for text in ("bash", "-c", "exec celery -A 'shop worker")])):
+        assert isinstance(found, Refused) and "quote" in found.reason

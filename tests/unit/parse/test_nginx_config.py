@@ -171,3 +171,9 @@ def test_other_settings() -> None:
 
 def test_a_fragment_has_logs_too() -> None:
     assert logs("server { access_log /s; }") == ["/s"]
+
+
+@pytest.mark.parametrize("sign", ["\x85", "\xa0", "\u2028", "\x0b", "\x0c"])
+def test_what_only_unicode_calls_a_blank_is_part_of_a_word(sign: str) -> None:
+    parsed = _nginx_config.parse("/c", "worker_processes 4;\n%sx a%sb;\n" % (sign, sign), lambda pattern: [])
+    assert [(one.name, one.parameters) for one in parsed.directives] == [("worker_processes", ("4",)), (sign + "x", ("a%sb" % sign,))]

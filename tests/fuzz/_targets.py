@@ -1,0 +1,265 @@
+# Copyright (c) 2026, oncall.pressure maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is fed: every parser of what a host says, by the module it lies in, with samples of what the real program writes.
+
+A parser is one row: its name is MODULE.FUNCTION, ``call`` takes text. It may raise what ``errors`` names and nothing else.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import Any, Callable, NamedTuple
+
+from ansible_collections.oncall.pressure.plugins.module_utils._host import _text
+from ansible_collections.oncall.pressure.plugins.module_utils._parse import (
+    _access_log,
+    _addresses,
+    _cgroup,
+    _command_line,
+    _command_options,
+    _command_text,
+    _command_wrappers,
+    _cron_command,
+    _crontab,
+    _health_url,
+    _kernel_oom,
+    _log_format,
+    _log_line,
+    _nginx_config,
+    _proc,
+    _python_literals,
+    _request_path,
+    _rewrite_command,
+    _rewrite_files,
+    _shell_words,
+    _sockets,
+    _supervisor_conf,
+    _traffic,
+    _unit_file,
+    _userspace_oom,
+)
+
+
+class Target(NamedTuple):
+    """One parser: how it is called with a text, samples, what it may raise."""
+
+    name: str
+    call: Callable[[str], Any]
+    seeds: tuple[str, ...]
+    errors: tuple[type[Exception], ...] = ()
+
+
+def raw(text: str) -> bytes:
+    """Bytes of a text as a program of another encoding may write them: no UTF-8."""
+    return text.encode("utf-8").replace(b"\xc3\xa9", b"\xe9")
+
+
+COMMANDS = (
+    "/usr/bin/gunicorn --workers 4 --bind unix:/run/shop.sock -k uvicorn.workers.UvicornWorker shop.wsgi:app", "gunicorn -w4 -t 30 'shop:create_app()'",
+    "/srv/shop/venv/bin/celery -A shop worker -c 8 --autoscale=10,3 -Q default,mail --max-tasks-per-child 100 -n w1@%h",
+    "uvicorn shop:app --host 0.0.0.0 --port 8000 --workers ${WEB_CONCURRENCY:-4} --limit-max-requests 1000", "rq worker-pool -n 4 high default",
+    "/bin/bash -c 'cd /srv/shop && exec gunicorn -c gunicorn.conf.py shop:app'", "python3 -m celery multi start w1 w2 -A shop -c:w1 3 --pidfile=/run/%n.pid",
+    "env -i PATH=/bin nice -n 5 ionice -c3 timeout 1h flock -n /tmp/l chpst -u www:www gunicorn shop", "sudo -u app -H hypercorn shop:app -w 2",
+)
+UNITS = (
+    "[Unit]\nDescription=Shop\n[Service]\nUser=app\nEnvironment=\"A=1 2\" 'B=%h' C=3\nEnvironmentFile=-/etc/default/shop\nExecStart=\n"
+    "ExecStart=!/usr/bin/gunicorn \\\n  # a comment\n  --workers 4 \\\n  shop:app\nMemoryMax=512M\nRestart=always\n",
+    "[Service]\nExecStart=/bin/sh -c \"exec celery -A shop worker -c $${N}\"\nEnvironment=WEB_CONCURRENCY=3\nTimeoutStopSec=1min 30s\n",
+)
+SUPERVISOR = (
+    "[supervisord]\nlogfile=/var/log/s.log ; a comment\n[include]\nfiles = conf.d/*.conf\n[program:web]\ncommand=gunicorn -w 4 shop:app\nnumprocs=2\n"
+    "process_name=%(program_name)s_%(process_num)02d\nenvironment=A=\"1,2\",B='%(ENV_HOME)s'\nautostart=true\n",
+    "[program:jobs]\ncommand = celery -A shop worker\n  -c 3\nuser=app\n[group:all]\nprograms=web,jobs\n",
+)
+NGINX = (
+    "user www-data;\nevents { worker_connections 768; }\nhttp {\n log_format main '$remote_addr - $remote_user [$time_local] \"$request\" $status';\n"
+    " access_log /var/log/nginx/access.log main;\n include /etc/nginx/conf.d/*.conf;\n"
+    " server { listen 80; location ~ ^/api/(\\d+)$ { proxy_pass http://up; } }\n}\n",
+    "http { map $uri $k { default \"\"; ~^/a \"x;y\"; } limit_req_zone $k zone=a:1m rate=5r/s; content_by_lua_block { if x then y = \"}\" end } # end\n}\n",
+    "stream { } http { server_name_in_redirect off; set_real_ip_from 10.0.0.0/8; upstream u { server 10.0.0.1:80; server unix:/run/x.sock; } }",
+)
+ACCESS = (
+    "203.0.113.9 - - [12/Jan/2026:08:30:01 +0000] \"GET /api/items/42?page=2 HTTP/1.1\" 200 512 \"-\" \"curl/8.0\"\n",
+    "::ffff:1.2.3.4 - bob [12/Jan/2026:08:30:02 +0100] \"POST /login HTTP/1.1\" 429 0 \"https://x/\" \"Mozilla \\x22q\\x22\"\n"
+    "10.0.0.1 - - [12/Jan/2026:08:30:02 +0000] \"\\x16\\x03\\x01\" 400 150 \"-\" \"-\"\n",
+)
+CRONTABS = (
+    "SHELL=/bin/sh\nMAILTO=\"\"\n# m h dom mon dow command\n*/5 * * * * root /usr/bin/flock -n /tmp/x /srv/import --all > /dev/null 2>&1\n"
+    "@daily root test -x /a && /a %in\n",
+    "0 3 1-15/2 jan,feb mon-fri cd / && run-parts --report /etc/cron.daily\n\r\n@reboot /bin/true\n17 * * * *\troot    cd / ; x\\%y\n",
+)
+OOM = (
+    "[ 1234.567890] gunicorn invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n"
+    "[ 1234.567899] oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/system.slice/shop.service,"
+    "task_memcg=/system.slice/shop.service,task=gunicorn,pid=4242,uid=1000\n"
+    "[ 1234.567901] Memory cgroup out of memory: Killed process 4242 (gunicorn) total-vm:421000kB, anon-rss:399000kB, file-rss:0kB, shmem-rss:0kB, UID:1000 "
+    "pgtables:900kB oom_score_adj:0\n",
+    "Jan 12 08:30:01 web-3 kernel: [99.1] Out of memory: Kill process 77 (python3) score 801 or sacrifice child\n"
+    "Jan 12 08:30:01 web-3 kernel: [99.2] Killed process 77 (python3) "
+    "total-vm:1kB, anon-rss:1kB, file-rss:0kB\n",
+    "6,1234,5678901234,-;oom_reaper: reaped process 4242 (gunicorn), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB\n",
+    "{\"MESSAGE\": \"Killed process 1 (a b) total-vm:1kB\", \"__REALTIME_TIMESTAMP\": \"1768206601000000\", \"_TRANSPORT\": \"kernel\"}\n",
+    "Jan 12 08:30:01 h systemd-oomd[700]: Killed /system.slice/shop.service due to memory pressure for /system.slice being 85.0% > 60.0% for > 20s\n"
+    "earlyoom[1]: sending SIGTERM to process 7 uid 3 \"py thon\": badness 801, VmRSS 10 MiB\n",
+)
+STAT = ("4242 (gunicorn: a) b) S 1 4242 4242 0 -1 4194560 100 0 0 0 5 6 7 8 20 0 1 0 777 10000000 2500 "
+        " 18446744073709551615 1 1 0 0 0 0 0 16781312 134235651\n",)
+TABLES = (
+    "MemTotal:       16384000 kB\nMemAvailable:    9000000 kB\nHugePages_Total:       0\nVmallocTotal:   34359738367 kB\n",
+    "oom_kill 3\npgfault 77\npswpin 1\n",
+    "cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 1 2 3\nbtime 1768206601\nctxt 99\nprocs_running 3\n", "0.50 0.40 0.30 3/512 4242\n",
+    "some avg10=1.50 avg60=0.40 avg300=0.10 total=12345\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
+    "   8       0 sda 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17\n 259 0 nvme0n1 1 0 8 1 0 0 0 0 0 4 1\n",
+    "Tcp: RtoAlgorithm RtoMin CurrEstab\nTcp: 1 200 5\nTcpExt: ListenOverflows ListenDrops\nTcpExt: 7 9\n",
+    "24 30 0:22 / /proc rw,nosuid shared:12 - proc proc rw\n30 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n",
+)
+TCP = (
+    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+    "   0: 0100007F:1F40 00000000:0000 0A 00000000:00000080 00:00000000 00000000  1000        0 77 1 0000000000000000 100 0 0 10 0\n"
+    "   1: 0000000000000000FFFF00000100007F:1F40 00000000000000000000000001000000:C350 01 00000000:00000000 00:00000000 00000000 0 0 78 1\n",
+)
+CGROUPS = (
+    "0::/system.slice/shop-web.service\n", "12:memory:/docker/3f6d1b5ad2923f6d1b5ad2923f6d1b5ad2923f6d1b5ad2923f6d1b5ad2923f6d\n11:cpu,cpuacct:/x:y/z\n",
+    "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0a1b.slice/cri-containerd-3f6d1b5ad292.scope",
+    "max 100000", "200000 100000", "max", "9223372036854771712",
+    "anon 1\ninactive_file 2\noom_kill 3\n", "/user.slice/user-1000.slice/session-2.scope",
+)
+PYTHON = (
+    "import multiprocessing\nworkers = multiprocessing.cpu_count() * 2 + 1\nbind = '0.0.0.0:80'\ntimeout: int = 30\nmax_requests = 1_000\nraw_env = ['A=1']\n",
+    "workers = 4  # four\nif True:\n    workers = 5\nworker_class = \"gthread\"\nthreads = -2\nx, workers = 1, 2\n",
+)
+ENVIRONMENT = ("# c\nA=1\nexport B='two words'\nC=\"a\\\"b $HOME\"\nWEB_CONCURRENCY=4\n\nGUNICORN_CMD_ARGS=\"--workers=3 --timeout 9\"\n",)
+SHOWN = ("Id=shop.service\nExecStart={ path=/bin/sh ; argv[]=/bin/sh -c exec gunicorn ; ignore_errors=no ; start_time=[n/a] ; pid=0 }\n"
+         "NRestarts=3\n\nId=b.service\n",
+         "MemoryMax=infinity\nLastTriggerUSec=Sat 2026-11-21 11:34:40 UTC\nNextElapseUSecMonotonic=1h 5min 3.5s\n")
+FIB = ("Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 127.0.0.1\n        /32 host LOCAL\n     |-- 10.0.0.0\n        /8 universe UNICAST\n",)
+FORMATS = ("$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"",
+           "{\"t\":\"$time_iso8601\",\"a\":\"$remote_addr\",\"u\":\"$request_uri\",\"s\":$status,\"d\":$request_time}", "$msec\t${remote_addr}$status $uri")
+ADDRESSES = ("203.0.113.9", "::ffff:10.0.0.1", "fe80::1%eth0", "10.0.0.0/8", "2001:db8::/129", "0x7f.1", "unix:", "127.1", "010.0.0.1")
+PATHS = ("/api/items/42?page=2", "/u/3f6d1b5a-d292-4b5a-9d92-3f6d1b5ad292/x", "/static/app.3f6d1b5ad292.js", "//..%2f%2e/%00?a=b#c", "http://h/x", "*")
+_NOW = 1768206660.0
+
+
+def access_log(text: str) -> Any:
+    """A log of these lines, read as a file would be, and its rows of a document."""
+    data = raw(text)
+    log = _access_log.LogFile(lambda offset, length: data[offset:offset + length], len(data))
+    tally = _traffic.Tally()
+    form = _log_format.compile_format("combined", _log_format.COMBINED)
+    result = _access_log.read_window(log, form, _access_log.Window(_NOW - 4200, _NOW - 600, _NOW), tally, _access_log.Budget(2**30, lambda: False))
+    return result, tally.top_paths(10), tally.top_pairs(5)
+
+
+def userspace(text: str) -> Any:
+    """Kills by daemons in these lines."""
+    found = _userspace_oom.UserspaceKills()
+    for record in _log_line.records(text):
+        found.feed(record)
+    return found.kills
+
+
+def nginx(text: str) -> Any:
+    """A configuration, what its files include (its first part, a few times), and what it sets."""
+    left = [text[:500]] * 5
+    parsed = _nginx_config.parse("/etc/nginx/nginx.conf", text, lambda pattern: [("/etc/nginx/conf.d/a.conf", left.pop())] if left else [])
+    return parsed, _nginx_config.settings(parsed.directives), sum(1 for dummy in _nginx_config.walk(parsed.directives))
+
+
+def supervisor(text: str) -> Any:
+    """Its sections and what they say."""
+    parsed = _supervisor_conf.sections(text)
+    return [_supervisor_conf.included(parsed), _supervisor_conf.programs("/etc/s.conf", parsed), _supervisor_conf.configuration(text.split()),
+            [_supervisor_conf.environment(value) for rows in parsed.values() for value in rows.values()], _supervisor_conf.expanded(text, {"here": "/"})]
+
+
+def unit(text: str) -> Any:
+    """Its settings and their variables."""
+    merged = _unit_file.merge([("/etc/systemd/system/a@b.service", text)])
+    return merged, _unit_file.environment(merged.get("Environment", [])), _unit_file.specifiers(text, "a@b.service"), _unit_file.unescaped(text)
+
+
+def crontab(text: str) -> Any:
+    """Its entries; and paused and resumed it is what it was, to the byte."""
+    data = raw(text)
+    lines = _crontab.read(data, True)
+    paused = _crontab.pause(data, {line.number for line in lines}, True)
+    if _crontab.resume(paused) != _crontab.resume(data):
+        raise AssertionError("paused and resumed it is another file")
+    return [(line, _cron_command.commands(_cron_command.script(line.command or ""))) for line in lines], _crontab.seems_system(data)
+
+
+def due(text: str) -> Any:
+    """The times of a schedule, a week of them."""
+    return _crontab.next_runs(text, datetime.datetime(2026, 2, 27, 23, 59), 604800.0, 50)
+
+
+def rewritten(kind: str) -> Callable[[str], Any]:
+    """A command line of another count, which reads back as that and is otherwise as it was."""
+    def call(text: str) -> Any:
+        found = _rewrite_command.rewrite(text, kind, {"workers": 3})
+        if isinstance(found, str):
+            after = _command_line.parse(found, kind)
+            if not isinstance(after, _command_line.Command):
+                raise AssertionError("it cannot be read back: %s" % after.reason)
+        return found
+
+    return call
+
+
+_WORDS = (ValueError,)
+
+TARGETS: tuple[Target, ...] = (
+    Target("_access_log.read_window", access_log, ACCESS),
+    Target("_addresses.kind", lambda text: [_addresses.kind(part, {"10.0.0.1"}, _addresses.networks([text])) for part in text.split()], ADDRESSES),
+    Target("_addresses.local", lambda text: (_addresses.local_v4(text), _addresses.local_v6(text)), FIB),
+    Target("_cgroup.identify", lambda text: [_cgroup.identify(line) for line in text.split("\n")], CGROUPS),
+    Target("_cgroup.membership", lambda text: _cgroup.process_path(_cgroup.membership(text)), CGROUPS),
+    Target("_cgroup.numbers", lambda text: (_cgroup.counters(text), _cgroup.limit(text), _cgroup.cpu_quota(text)), CGROUPS),
+    *(Target("_command_line.parse:" + kind, lambda text, kind=kind: _command_line.parse(text, kind), COMMANDS)  # type: ignore[misc]
+      for kind in ("systemd", "supervisor", "procfile", "compose", "shell", "argv")),
+    Target("_command_line.parse_argv", lambda text: _command_line.parse_argv(text.split(" ")), COMMANDS),
+    Target("_command_options.read", lambda text: [_command_options.read(text.split(" "), table)
+           for table in (_command_options.GUNICORN, _command_options.CELERY)], COMMANDS),
+    Target("_command_text.words", lambda text: [_command_text.words(text, kind) for kind in ("systemd", "compose", "shell")], COMMANDS, _WORDS),
+    Target("_command_wrappers.passed_over", lambda text: _command_wrappers.passed_over(text.split(" ")[0], text.split(" ")), COMMANDS),
+    Target("_cron_command.is_run_of", lambda text: _cron_command.is_run_of(text, text.split(" ")), CRONTABS),
+    Target("_crontab.read", crontab, CRONTABS),
+    Target("_crontab.next_runs", due, ("*/5 * * * *", "0 3 1-15/2 jan,feb mon-fri", "@daily", "59 23 31 2 7", "0-59/0 * * * *", "* * 29 2 *")),
+    Target("_health_url.problem", lambda text: _health_url.problem({"a": text}), ("http://127.0.0.1:8000/health?x=y", "https://u:p@[::1]:443/")),
+    Target("_kernel_oom.parse", _kernel_oom.parse, OOM),
+    Target("_log_format.compile_format", lambda text: _log_format.compile_format("x", text, "json"), FORMATS),
+    Target("_log_format.epoch", lambda text: _log_format.epoch(raw(text)), ("12/Jan/2026:08:30:01 +0000", "2026-01-12T08:30:01+01:00", "1768206601.123")),
+    Target("_log_line.records", lambda text: [(record, _log_line.unescape(record.message)) for record in _log_line.records(text)], OOM + ACCESS),
+    Target("_nginx_config.parse", nginx, NGINX),
+    Target("_proc.stat", lambda text: (_proc.stat(raw(text)), _proc.ticks(raw(text))), STAT, (ValueError,)),
+    Target("_proc.tables", lambda text: [_proc.named_kib(text), _proc.numbers(text), _proc.pressure(text), _proc.disks(text),
+                                        _proc.paired_tables(text), _proc.mounts(text)], TABLES),
+    Target("_proc.cpu", _proc.cpu, TABLES, (ValueError,)),
+    Target("_proc.load", _proc.load, TABLES, (ValueError,)),
+    Target("_proc.tcp", lambda text: _proc.tcp(text, {}, []), TCP),
+    Target("_python_literals.assignments", _python_literals.assignments, PYTHON, (ValueError,)),
+    Target("_request_path.fold", lambda text: (_request_path.fold(raw(text)), _request_path.fold_many(raw(text).split(b"\n"))), PATHS),
+    *(Target("_rewrite_command.rewrite:" + kind, rewritten(kind), COMMANDS) for kind in ("systemd", "supervisor", "shell")),
+    Target("_rewrite_files.python_setting", lambda text: _rewrite_files.python_setting(text, ["workers"], 3), PYTHON),
+    Target("_rewrite_files.environment_line", lambda text: _rewrite_files.environment_line(text, "WEB_CONCURRENCY", "3"), ENVIRONMENT),
+    Target("_rewrite_files.supervisor", lambda text: (_rewrite_files.supervisor_command(text, "web", {"workers": 3}),
+                                                      _rewrite_files.supervisor_copies(text, "web", 1)), SUPERVISOR),
+    Target("_rewrite_files.arguments", lambda text: _rewrite_files.arguments(text, "gunicorn", {"workers": 3}), ("--workers=3 --timeout 9", "-w 4 'a b'")),
+    Target("_shell_words.split", lambda text: [_shell_words.split(text, flavour) for flavour in (_shell_words.SHELL, _shell_words.SYSTEMD)], COMMANDS, _WORDS),
+    Target("_shell_words.variables", lambda text: (_shell_words.variables(text), _shell_words.is_variable(text), _shell_words.plain(text)), COMMANDS),
+    Target("_sockets.tcp", lambda text: (_sockets.tcp(text, range(99)), _sockets.unix_paths(text, range(99))), TCP),
+    Target("_supervisor_conf.sections", supervisor, SUPERVISOR),
+    Target("_unit_file.merge", unit, UNITS),
+    Target("_unit_file.environment_file", lambda text: _unit_file.environment_file("/etc/default/shop", text), ENVIRONMENT),
+    Target("_unit_file.shown", lambda text: (_unit_file.shown(text), _unit_file.shown_argv(text), _unit_file.seconds(text), _unit_file.number(text)), SHOWN),
+    Target("_userspace_oom.feed", userspace, OOM),
+    Target("_text.clean", lambda text: (_text.clean(text), _text.clean_words(text.split(" ")), _text.clean_tree({text[:40]: [text]})),
+           COMMANDS + ACCESS + ENVIRONMENT),
+)
+
+
+def cleaned(text: str) -> str:
+    """The text as a document would hold it: alone, as words of a command line, as a value in a tree."""
+    return json.dumps([_text.clean(text, 5000), [_text.clean(line, 5000) for line in text.split("\n")], _text.clean_tree({"a": [text]})], ensure_ascii=False)
