@@ -16,10 +16,12 @@ import tempfile
 from pathlib import Path
 from typing import Any, List
 
+hypothesis: Any = None
 try:
     import hypothesis
-except ImportError:  # the checks of the artifact install only what running needs
-    hypothesis = None  # type: ignore[assignment]
+except ImportError:
+    # the checks of the artifact install only what running needs
+    pass
 
 ROOT = Path(__file__).resolve().parent.parent
 _TEMPORARY: List[Path] = []

@@ -11,16 +11,10 @@ import multiprocessing
 import os
 import random
 import sys
-from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-
-import conftest  # noqa: E402,F401 - makes the collection importable by its name
-
-import _fuzz  # noqa: E402
-from _common import ROOT, commit, say  # noqa: E402
+import _fuzz
+from _common import ROOT, commit, say
 
 RESULTS = ROOT / "docs" / "results"
 HEAD = """<!--

@@ -21,20 +21,32 @@ from ansible_collections.oncall.pressure.plugins.module_utils._parse import (
     _command_options,
     _command_text,
     _command_wrappers,
+    _connections,
     _cron_command,
     _crontab,
+    _engine_api,
     _health_url,
+    _history,
+    _journal_export,
     _kernel_oom,
     _log_format,
     _log_line,
+    _log_signals,
+    _log_tally,
+    _log_template,
+    _log_time,
     _nginx_config,
+    _postgres,
     _proc,
     _python_literals,
+    _redis_info,
     _request_path,
+    _resp,
     _rewrite_command,
     _rewrite_files,
     _shell_words,
     _sockets,
+    _sql_text,
     _supervisor_conf,
     _traffic,
     _unit_file,
@@ -139,6 +151,50 @@ FORMATS = ("$remote_addr - $remote_user [$time_local] \"$request\" $status $body
            "{\"t\":\"$time_iso8601\",\"a\":\"$remote_addr\",\"u\":\"$request_uri\",\"s\":$status,\"d\":$request_time}", "$msec\t${remote_addr}$status $uri")
 ADDRESSES = ("203.0.113.9", "::ffff:10.0.0.1", "fe80::1%eth0", "10.0.0.0/8", "2001:db8::/129", "0x7f.1", "unix:", "127.1", "010.0.0.1")
 PATHS = ("/api/items/42?page=2", "/u/3f6d1b5a-d292-4b5a-9d92-3f6d1b5ad292/x", "/static/app.3f6d1b5ad292.js", "//..%2f%2e/%00?a=b#c", "http://h/x", "*")
+INSPECTED = (
+    json.dumps({
+        "Id": "3f6d1b5ad292", "Name": "/shop-web-1", "RestartCount": 3,
+        "State": {"Status": "exited", "ExitCode": 137, "OOMKilled": True, "Pid": 0, "StartedAt": "2026-01-12T08:30:01.123456789Z",
+                  "FinishedAt": "0001-01-01T00:00:00Z", "Health": {"Status": "unhealthy", "FailingStreak": 7}},
+        "HostConfig": {"Memory": 268435456, "NanoCpus": 500000000, "PidsLimit": None},
+        "Config": {"Image": "shop:1", "Cmd": ["gunicorn", "shop:app"], "Labels": {"com.docker.compose.project": "shop"}},
+    }),
+    json.dumps([{"Id": "3f6d1b5ad292", "Names": ["/a"], "State": "running", "Created": 1768206601}]), json.dumps({"ApiVersion": "1.41", "message": "no"}),
+)
+RESP = ("+PONG\r\n", "-NOAUTH Authentication required.\r\n", ":42\r\n$5\r\nhello\r\n*2\r\n$-1\r\n*1\r\n:1\r\n", "$0\r\n\r\n")
+REDIS_INFO = (
+    "# Memory\r\nused_memory:1048576\r\nmaxmemory:0\r\nmem_fragmentation_ratio:1.52\r\n"
+    "# Keyspace\r\ndb0:keys=3,expires=1,avg_ttl=0\r\nredis_version:7.0.15\r\n",
+    "port 6379\nrequirepass \"a b\\x41\"\nuser default on >x ~* +@all\nunixsocket '/run/redis/redis.sock'\n# c\ninclude /etc/redis/*.conf\n",
+)
+SQL = (
+    "SELECT * FROM orders WHERE id IN (1, 2, 3) AND name = 'O''Brien' -- c\n AND note = $tag$ a $$ b $tag$ AND x = E'a\\'b' LIMIT 10",
+    "/* a /* b */ c */ UPDATE \"Order\" SET paid = true, sum = 1.5e-3 WHERE token = U&'d!0061t' AND k = $1;",
+)
+POSTGRES = (
+    "postgres: shop shop_prod 10.0.0.7(51234) idle in transaction", "postgres: 15/main: app db [local] SELECT waiting", "postgres: checkpointer ",
+    "812\n/var/lib/postgresql/15/main\n1768206601\n5432\n/var/run/postgresql\nlocalhost\n  5432001         0\nready   \n",
+    "pressure:sessions [{\"pid\": 1, \"query\": \"53454c454354\"}]\nERROR:  permission denied\n",
+)
+LOGS = (
+    "[2026-01-12 08:30:01 +0000] [7] [CRITICAL] WORKER TIMEOUT (pid:4242)",
+    "[2026-01-12 08:30:01,123: INFO/MainProcess] Task shop.tasks.charge[3f6d1b5a] received",
+    "2026/01/12 08:30:01 [error] 7#7: *42 upstream timed out (110: Connection timed out) while reading "
+    "response header from upstream, upstream: \"http://10.0.0.1:80/\"",
+    "Traceback (most recent call last):\n  File \"a.py\", line 1, in <module>\nValueError: x", "OSError: [Errno 24] Too many open files",
+    "2026-01-12 08:30:01.123 UTC [812] FATAL:  sorry, too many clients already", "{\"level\": \"debug\", \"msg\": \"Retry in 30s\", \"ts\": 1768206601.5}",
+    "__CURSOR=s=1\n__REALTIME_TIMESTAMP=1768206601000000\n_SYSTEMD_UNIT=shop.service\nMESSAGE=hello\n\nMESSAGE\n\x05\0\0\0\0\0\0\0a\nb c\n\n",
+)
+HISTORY = (
+    "0000000000000000000000000000000000000000 3f6d1b5ad2923f6d1b5ad2923f6d1b5ad2923f6d A B <a@b> 1768206601 +0100\tcommit (initial): x\n",
+    "ref: refs/heads/main\n",
+    "2026-01-12 08:30:01 upgrade libc6:amd64 2.36-9 2.36-9+deb12u4\n"
+    "2026-01-12 08:30:02 status installed libc6:amd64 2.36\n2026-01-12 08:30:01 remove a:all 1 <none>\n",
+    "2026-01-12T08:30:01+0000 SUBDEBUG Upgrade: nginx-1.20-1.el9.x86_64\n",
+    "{\"state\": \"confirmed\", \"at\": \"2026-01-12T08:30:01Z\", \"entry\": \"20260112T083001Z-1/01\"}\n",
+)
+UNIX = ("Num       RefCount Protocol Flags    Type St Inode Path\n0000000000000000: 00000002 00000000 00010000 0001 01 77 /run/shop.sock\n"
+        "0000000000000000: 00000003 00000000 00000000 0001 03 78 @abstract\n",)
 _NOW = 1768206660.0
 
 
@@ -195,6 +251,62 @@ def due(text: str) -> Any:
     return _crontab.next_runs(text, datetime.datetime(2026, 2, 27, 23, 59), 604800.0, 50)
 
 
+def engine(text: str) -> Any:
+    """What an engine answered, read as each of its answers."""
+    found = _engine_api.document(raw(text))
+    return [_engine_api.version(found), _engine_api.message(found), _engine_api.listed(found, 50), _engine_api.inspected(found), _engine_api.moment(text)]
+
+
+def redis_info(text: str) -> Any:
+    """Figures of a server, and its configuration."""
+    fields = _redis_info.info(text)
+    ratios = [_redis_info.ratio(fields, name) for name in fields]
+    return [fields, _redis_info.number(fields, *fields), ratios, _redis_info.keyspace(fields), _redis_info.settings(text)]
+
+
+def replies(text: str) -> Any:
+    """Every reply in a stream, until it ends or is none."""
+    data, start, found = raw(text), 0, []
+    while start < len(data):
+        answer = _resp.reply(data, start)
+        if answer is None:
+            break
+        found.append(answer[0])
+        if answer[1] <= start:
+            raise AssertionError("a reply that takes no byte")
+        start = answer[1]
+    return found
+
+
+def postgres(text: str) -> Any:
+    """Titles, the file of a postmaster, and what psql said."""
+    return [_postgres.session(text), _postgres.postmaster(text), _postgres.answers(raw(text)), _postgres.from_hex(text)]
+
+
+def history(text: str) -> Any:
+    """The logs of git, packages and our own changes."""
+    return [_history.reflog(text), _history.detached(text), _history.dpkg(text), _history.rpm(text), _history.distribution(text), _history.journal(text)]
+
+
+def tally(text: str) -> Any:
+    """Lines of one log, as they are counted."""
+    found = _log_tally.Tally()
+    forms = _log_signals.forms_in(raw(text))
+    for line in text.split("\n"):
+        found.add(line, len(line), lambda line: _log_time.moment(line, _NOW, 0.0), forms)
+    return found.signals()
+
+
+def tables(text: str) -> Any:
+    """Each of the kernel's tables read as every one of them."""
+    return [read(text) for read in (_proc.named_kib, _proc.numbers, _proc.pressure, _proc.disks, _proc.paired_tables, _proc.mounts)]
+
+
+def parsed(kind: str) -> Callable[[str], Any]:
+    """A command line as a file of this kind holds it."""
+    return lambda text: _command_line.parse(text, kind)
+
+
 def rewritten(kind: str) -> Callable[[str], Any]:
     """A command line of another count, which reads back as that and is otherwise as it was."""
     def call(text: str) -> Any:
@@ -217,7 +329,7 @@ TARGETS: tuple[Target, ...] = (
     Target("_cgroup.identify", lambda text: [_cgroup.identify(line) for line in text.split("\n")], CGROUPS),
     Target("_cgroup.membership", lambda text: _cgroup.process_path(_cgroup.membership(text)), CGROUPS),
     Target("_cgroup.numbers", lambda text: (_cgroup.counters(text), _cgroup.limit(text), _cgroup.cpu_quota(text)), CGROUPS),
-    *(Target("_command_line.parse:" + kind, lambda text, kind=kind: _command_line.parse(text, kind), COMMANDS)  # type: ignore[misc]
+    *(Target("_command_line.parse:" + kind, parsed(kind), COMMANDS)
       for kind in ("systemd", "supervisor", "procfile", "compose", "shell", "argv")),
     Target("_command_line.parse_argv", lambda text: _command_line.parse_argv(text.split(" ")), COMMANDS),
     Target("_command_options.read", lambda text: [_command_options.read(text.split(" "), table)
@@ -234,8 +346,7 @@ TARGETS: tuple[Target, ...] = (
     Target("_log_line.records", lambda text: [(record, _log_line.unescape(record.message)) for record in _log_line.records(text)], OOM + ACCESS),
     Target("_nginx_config.parse", nginx, NGINX),
     Target("_proc.stat", lambda text: (_proc.stat(raw(text)), _proc.ticks(raw(text))), STAT, (ValueError,)),
-    Target("_proc.tables", lambda text: [_proc.named_kib(text), _proc.numbers(text), _proc.pressure(text), _proc.disks(text),
-                                        _proc.paired_tables(text), _proc.mounts(text)], TABLES),
+    Target("_proc.tables", tables, TABLES),
     Target("_proc.cpu", _proc.cpu, TABLES, (ValueError,)),
     Target("_proc.load", _proc.load, TABLES, (ValueError,)),
     Target("_proc.tcp", lambda text: _proc.tcp(text, {}, []), TCP),
@@ -255,6 +366,18 @@ TARGETS: tuple[Target, ...] = (
     Target("_unit_file.environment_file", lambda text: _unit_file.environment_file("/etc/default/shop", text), ENVIRONMENT),
     Target("_unit_file.shown", lambda text: (_unit_file.shown(text), _unit_file.shown_argv(text), _unit_file.seconds(text), _unit_file.number(text)), SHOWN),
     Target("_userspace_oom.feed", userspace, OOM),
+    Target("_connections.tcp", lambda text: (_connections.tcp(text), _connections.unix(text), _connections.address(text)), TCP + UNIX),
+    Target("_engine_api.document", engine, INSPECTED, (ValueError,)),
+    Target("_history.logs", history, HISTORY),
+    Target("_journal_export.entries", lambda text: list(_journal_export.entries(raw(text))), LOGS, (ValueError,)),
+    Target("_log_signals.matches", lambda text: [_log_signals.matches(line) for line in text.split("\n")] + [_log_signals.forms_in(raw(text))], LOGS),
+    Target("_log_tally.Tally", tally, LOGS),
+    Target("_log_template.template", _log_template.template, LOGS),
+    Target("_log_time.moment", lambda text: _log_time.moment(text, _NOW, 3600.0), LOGS),
+    Target("_postgres.answers", postgres, POSTGRES, (ValueError,)),
+    Target("_redis_info.info", redis_info, REDIS_INFO, (ValueError,)),
+    Target("_resp.reply", replies, RESP, (ValueError,)),
+    Target("_sql_text.normalise", _sql_text.normalise, SQL),
     Target("_text.clean", lambda text: (_text.clean(text), _text.clean_words(text.split(" ")), _text.clean_tree({text[:40]: [text]})),
            COMMANDS + ACCESS + ENVIRONMENT),
 )

@@ -115,7 +115,12 @@ def test_nginx_whose_upstream_does_not_answer(tmp_path: Path) -> None:
             with socket.create_connection(("127.0.0.1", port), 20) as connection:
                 connection.sendall(b"GET /report/%d?token=abcdef0123456789abcd HTTP/1.0\r\n\r\n" % number)
                 assert b" 504 " in connection.recv(65536)
-        reading = until(lambda: (lambda found: found if told(found, "nginx_upstream_timeout") else None)(_logs.collect(Some([pid]), Options(window_s=0.0))))
+
+        def timeouts() -> t.Optional[Reading]:
+            found = _logs.collect(Some([pid]), Options(window_s=0.0))
+            return found if told(found, "nginx_upstream_timeout") else None
+
+        reading = until(timeouts)
     found = told(reading, "nginx_upstream_timeout")
     assert found is not None and found["count"] == 3 and found["about"].startswith("http://127.0.0.1:")
     assert [row["source"] for row in reading.data["services"]] == [str(tmp_path / "errors-of-shop")]

@@ -9,8 +9,6 @@ Private to oncall.pressure: no stable interface. Nothing is asked that nobody na
 
 from __future__ import annotations
 
-import threading
-import time
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._host import _probe
@@ -18,59 +16,14 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host._collect imp
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
 
-#: How often each is asked.
-TRIES: t.Final = 3
-
-#: How long one answer may take, in seconds.
-TIMEOUT_S: t.Final = 4.0
-
-#: How long all tries may take besides the pauses between them, in seconds.
-LIMIT_S: t.Final = 8.0
-
-
-class Answer(t.NamedTuple):
-    """One try: the status (null: none came), why none came, seconds."""
-
-    status: int | None
-    why: str
-    seconds: float
-
-
-Ask = t.Callable[[str, float], t.Tuple[t.Optional[int], str]]
-
 
 def collect(machine: Machine, options: Options) -> Reading:
     """``[{service, url, tries, answered, good, status: {"200": n}, median_s, slowest_s, failure}]``, in the order of the names."""
-    answers = ask_all(options.health_urls, options.window_s / TRIES, _probe.ask)
+    answers = _probe.ask_all(options.health_urls, options.window_s / _probe.TRIES)
     return ok([row(name, options.health_urls[name], answers[name]) for name in sorted(answers)])
 
 
-def ask_all(urls: t.Mapping[str, str], pause_s: float, ask: Ask) -> dict[str, list[Answer]]:
-    """The answers by name; every URL is asked by a thread of its own, so that one that hangs takes no time from another."""
-    answers: dict[str, list[Answer]] = {name: [] for name in urls}
-
-    def asker(name: str, url: str) -> None:
-        for number in range(TRIES):
-            if number:
-                time.sleep(pause_s)
-            started = time.monotonic()
-            status, why = ask(url, TIMEOUT_S)
-            answers[name].append(Answer(status, why, time.monotonic() - started))
-            if status is None and answers[name][-1].seconds >= TIMEOUT_S * 0.9:
-                # one that hangs is asked no second time: it has enough to do
-                break
-
-    threads = [threading.Thread(target=asker, args=item, daemon=True) for item in urls.items()]
-    for thread in threads:
-        thread.start()
-    # a server that drips its answer byte by byte meets the limit of each read and not that of the whole
-    until = time.monotonic() + LIMIT_S + TRIES * pause_s
-    for thread in threads:
-        thread.join(max(0.0, until - time.monotonic()))
-    return {name: list(found) for name, found in answers.items()}
-
-
-def row(name: str, url: str, answers: t.Sequence[Answer]) -> dict[str, t.Any]:
+def row(name: str, url: str, answers: t.Sequence[_probe.Answer]) -> dict[str, t.Any]:
     """What the document says of one URL. A status below 400 is good: a redirect to a login page is an answer. Query and fragment are left out."""
     status: dict[str, int] = {}
     for answer in answers:
@@ -82,5 +35,5 @@ def row(name: str, url: str, answers: t.Sequence[Answer]) -> dict[str, t.Any]:
         "service": clean(name, 200), "url": clean(url.partition("#")[0].partition("?")[0], 300), "tries": max(len(answers), 1), "answered": len(times),
         "good": sum(1 for answer in answers if answer.status is not None and 200 <= answer.status < 400), "status": status,
         "median_s": round(times[len(times) // 2], 3) if times else None, "slowest_s": round(times[-1], 3) if times else None,
-        "failure": clean(failures[-1], 200) if failures else (None if answers else "no answer in %.0f s" % LIMIT_S),
+        "failure": clean(failures[-1], 200) if failures else (None if answers else "no answer in %.0f s" % _probe.LIMIT_S),
     }

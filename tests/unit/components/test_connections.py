@@ -146,12 +146,13 @@ def test_without_privileges_the_owners_are_not_known() -> None:
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "print(json.dumps(_connections.collect(Machine(), Options())))\n"
     ) % (sys.path,)
-    with server() as (dummy, port), socket.create_connection(("127.0.0.1", int(port))):
-        said = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True).stdout
-        status, reason, data = json.loads(said)
-        found = next(row for row in data["listeners"] if row["port"] == int(port))
-        assert (status, found["service"], found["waiting"]) == ("partial", None, 1)
-        assert "no privileges" in reason
+    with server() as (dummy, port):
+        with socket.create_connection(("127.0.0.1", int(port))):
+            said = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True).stdout
+            status, reason, data = json.loads(said)
+            found = next(row for row in data["listeners"] if row["port"] == int(port))
+            assert (status, found["service"], found["waiting"]) == ("partial", None, 1)
+            assert "no privileges" in reason
 
 
 class Host:

@@ -79,7 +79,7 @@ def test_what_is_not_there_says_so() -> None:
 def test_rubbish_is_no_answer(answer: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         def serve() -> None:
-            for dummy in range(_health_urls.TRIES):
+            for dummy in range(_probe.TRIES):
                 with server.accept()[0] as client:
                     client.recv(4096)
                     client.sendall(answer)
@@ -91,7 +91,7 @@ def test_rubbish_is_no_answer(answer: bytes) -> None:
 
 
 def test_one_that_hangs_is_asked_once_and_takes_no_time_from_others(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_health_urls, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(_probe, "TIMEOUT_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as server:
         rows = read({"hangs": "http://127.0.0.1:%d/" % server.getsockname()[1], "shop": site + "/ok"})
     assert [(row["service"], row["tries"], row["answered"]) for row in rows] == [("hangs", 1, 0), ("shop", 3, 3)]
@@ -99,9 +99,10 @@ def test_one_that_hangs_is_asked_once_and_takes_no_time_from_others(site: str, m
 
 
 def test_one_that_drips_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_health_urls, "LIMIT_S", 0.2)
+    monkeypatch.setattr(_probe, "LIMIT_S", 0.2)
     enough = threading.Event()
-    answers = _health_urls.ask_all({"drips": "x"}, 0.0, lambda url, limit_s: (200, "") if enough.wait(20) else (None, ""))
+    monkeypatch.setattr(_probe, "ask", lambda url, limit_s: (200, "") if enough.wait(20) else (None, ""))
+    answers = _probe.ask_all({"drips": "x"}, 0.0)
     enough.set()
     assert answers == {"drips": []}
     row = _health_urls.row("drips", "x", [])
@@ -113,7 +114,8 @@ def test_a_password_is_refused_and_not_repeated() -> None:
     assert said and "geheim" not in said and "shop" in said
 
 
-@pytest.mark.parametrize("url", ["", None, 7, "ftp://x/", "http://", "http:///x", "http://[::1", "http://x:port/", "http://x/a b", "http://x/\n", "file:///etc/passwd"])
+@pytest.mark.parametrize("url", ["", None, 7, "ftp://x/", "http://", "http:///x", "http://[::1", "http://x:port/",
+                                 "http://x/a b", "http://x/\n", "file:///etc/passwd"])
 def test_what_is_no_url_is_named(url: t.Any) -> None:
     assert "that of shop" in (_health_url.problem({"shop": url}) or "")
 

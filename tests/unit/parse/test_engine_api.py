@@ -94,7 +94,7 @@ def _holds(found: t.Any) -> None:
         return
     for name, value in container._asdict().items():
         if name.endswith(("_bytes", "_limit", "_code", "streak")) or name == "restarts":
-            assert value is None or (type(value) is int and value >= 0), name
+            assert value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0), name
         elif name.endswith("_s"):
             assert value is None or value > 0, name
     assert all(isinstance(word, str) for word in container.command) and len(container.command) <= 65
