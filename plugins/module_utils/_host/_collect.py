@@ -203,9 +203,11 @@ def _child(collector: Collector, machine: Machine, options: Options, writer: int
     except OSError:
         pass
     try:
-        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_LIMIT, ADDRESS_SPACE_LIMIT))
+        with open("/proc/self/statm", encoding="ascii") as table:
+            own = int(table.read().split()[0]) * machine.page_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (own + ADDRESS_SPACE_LIMIT, own + ADDRESS_SPACE_LIMIT))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    except (OSError, ValueError):
+    except (OSError, ValueError, IndexError):
         pass
     started = time.monotonic()
     try:
