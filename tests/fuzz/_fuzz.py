@@ -10,7 +10,7 @@ import re
 import signal
 import time
 import types
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Iterator, Mapping
 
 import _inputs
 import _targets
@@ -81,6 +81,8 @@ class Counts:
         self.inputs = self.refused = 0
         self.seconds = self.slowest_s = 0.0
         self.problem: str | None = None
+        #: the input that was tried last: where one broke the parser, it
+        self.last = ""
 
     def row(self) -> dict[str, Any]:
         return {"parser": self.name, "inputs": self.inputs, "refused": self.refused, "seconds": round(self.seconds, 1),
@@ -89,6 +91,7 @@ class Counts:
 
 def _one(target: _targets.Target, text: str, counts: Counts) -> None:
     counts.inputs += 1
+    counts.last = text
     # what is no text is made one at the door
     text = _text.decode(text.encode("utf-8", "surrogatepass"))
     started = time.perf_counter()
@@ -106,6 +109,7 @@ def _one(target: _targets.Target, text: str, counts: Counts) -> None:
 
 def _without_secret(planted: tuple[str, str], counts: Counts) -> None:
     counts.inputs += 1
+    counts.last = planted[0]
     text, secret = _text.decode(planted[0].encode("utf-8", "surrogatepass")), planted[1]
     with limited():
         said = _targets.cleaned(text)
@@ -115,20 +119,34 @@ def _without_secret(planted: tuple[str, str], counts: Counts) -> None:
 def feed(name: str, examples: int, seed: int) -> Counts:
     """So many inputs for one parser; the first that breaks it, made as small as it gets, is the ``problem``."""
     counts = Counts(name)
-    run: Callable[[], None]
-    given = hypothesis.settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False)
-    if name == SECRETS:
+    secrets = name == SECRETS
+    # a quarter of the draws is one text alone
+    draws = max(1, round(examples / (_inputs.BATCH if secrets else 0.75 * _inputs.BATCH + 0.25)))
+    given = hypothesis.settings(max_examples=draws, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False)
+    if secrets:
         seeds = _targets.COMMANDS + _targets.ACCESS + _targets.ENVIRONMENT
-        run = hypothesis.seed(seed)(given(hypothesis.given(_inputs.planted(seeds))(lambda planted: _without_secret(planted, counts))))
+
+        def run(rows: list[tuple[str, str]]) -> None:
+            for row in rows:
+                _without_secret(row, counts)
+
+        fed = hypothesis.given(_inputs.planted(seeds))(run)
     else:
         target = next(one for one in _targets.TARGETS if one.name == name)
-        run = hypothesis.seed(seed)(given(hypothesis.given(_inputs.texts(target.seeds))(lambda text: _one(target, text, counts))))
+
+        def run_texts(texts: list[str]) -> None:
+            for text in texts:
+                _one(target, text, counts)
+
+        fed = hypothesis.given(_inputs.texts(target.seeds))(run_texts)
     started = time.perf_counter()
     try:
-        run()
+        # how many of the draws are a batch is for hypothesis to say: until there are enough
+        while counts.inputs < examples:
+            hypothesis.seed(seed)(given(fed))()
+            seed += 1
     except (Exception, Hang) as problem:  # whatever it is, it is what is looked for
-        notes = " ".join(getattr(problem, "__notes__", []))
-        counts.problem = "{0}: {1} {2}".format(type(problem).__name__, problem, notes)[:2000]
+        counts.problem = "{0}: {1}, by {2!r}".format(type(problem).__name__, problem, counts.last[:1000])
     counts.seconds = time.perf_counter() - started
     return counts
 

@@ -57,14 +57,18 @@ def mutated(seeds: Sequence[str], number: int) -> str:
     return text
 
 
-def texts(seeds: Sequence[str]) -> st.SearchStrategy[str]:
-    """Mostly what a program might write, sometimes anything."""
-    changed = st.integers(0, 2**62).map(lambda number: mutated(seeds, number))
-    return st.one_of(changed, changed, changed, st.text(max_size=200))
+#: So many are drawn with one number: hypothesis takes longer over a draw than a parser over a text.
+BATCH = 40
 
 
-def planted(seeds: Sequence[str]) -> st.SearchStrategy[tuple[str, str]]:
-    """(a text with a secret in it, the secret)."""
+def texts(seeds: Sequence[str]) -> st.SearchStrategy[list[str]]:
+    """Mostly what a program might write, a batch of it; sometimes anything, one text."""
+    changed = st.integers(0, 2**56).map(lambda number: [mutated(seeds, BATCH * number + place) for place in range(BATCH)])
+    return st.one_of(changed, changed, changed, st.text(max_size=200).map(lambda text: [text]))
+
+
+def planted(seeds: Sequence[str]) -> st.SearchStrategy[list[tuple[str, str]]]:
+    """A batch of (a text with a secret in it, the secret)."""
     def plant(number: int) -> tuple[str, str]:
         drawn = random.Random(number)
         secret = MARK + "".join(drawn.choice("abcdefghkmnpqrstuvwxyzABCDEFGH23456789") for dummy in range(drawn.randrange(8, 24)))
@@ -72,4 +76,4 @@ def planted(seeds: Sequence[str]) -> st.SearchStrategy[tuple[str, str]]:
         # in a line of its own: an open quote before it would make it part of something else
         return before + "\n" + drawn.choice(PLANTED).format(secret) + "\n" + after, secret
 
-    return st.integers(0, 2**62).map(plant)
+    return st.integers(0, 2**56).map(lambda number: [plant(BATCH * number + place) for place in range(BATCH)])
