@@ -139,11 +139,12 @@ def feed(name: str, examples: int, seed: int) -> Counts:
                 _one(target, text, counts)
 
         fed = hypothesis.given(_inputs.texts(target.seeds))(run_texts)
+    drawn = given(fed)
     started = time.perf_counter()
     try:
         # how many of the draws are a batch is for hypothesis to say: until there are enough
         while counts.inputs < examples:
-            hypothesis.seed(seed)(given(fed))()
+            hypothesis.seed(seed)(drawn)()
             seed += 1
     except (Exception, Hang) as problem:  # whatever it is, it is what is looked for
         counts.problem = "{0}: {1}, by {2!r}".format(type(problem).__name__, problem, counts.last[:1000])
