@@ -93,7 +93,7 @@ def membership(text: str) -> dict[str, str]:
     for line in text.splitlines():
         number, separator, rest = line.partition(":")
         controllers, separator, path = rest.partition(":")
-        if separator and number.isdecimal():
+        if separator and number.isdecimal() and len(number) < 10:
             for controller in controllers.split(","):
                 paths[controller] = path
     return paths
@@ -107,12 +107,16 @@ def process_path(paths: t.Mapping[str, str]) -> str:
     return max(paths.values(), key=len, default="/")
 
 
+#: No number of the kernel is longer; without an end, a division of two may be too large for a float.
+_NUMBER = re.compile(r"-?[0-9]{1,20}")
+
+
 def counters(text: str) -> dict[str, int]:
     """A flat keyed cgroup file (cpu.stat, memory.stat, memory.events, memory.oom_control) as ``{key: number}``."""
     found: dict[str, int] = {}
     for line in text.splitlines():
         key, separator, value = line.strip().partition(" ")
-        if separator and value.strip().lstrip("-").isdecimal():
+        if separator and _NUMBER.fullmatch(value.strip()):
             found[key] = int(value)
     return found
 
@@ -120,7 +124,7 @@ def counters(text: str) -> dict[str, int]:
 def limit(text: str | None) -> int | None:
     """A limit file's value in its own unit; null where there is no limit (``max``, or v1's very large number) or no file."""
     value = (text or "").strip()
-    if not value.isdecimal() or int(value) >= NO_LIMIT:
+    if not _NUMBER.fullmatch(value) or not 0 <= int(value) < NO_LIMIT:
         return None
     return int(value)
 
@@ -128,6 +132,6 @@ def limit(text: str | None) -> int | None:
 def cpu_quota(text: str | None) -> float | None:
     """cgroup v2's cpu.max (``quota period``) in CPUs; null where there is no quota."""
     parts = (text or "").split()
-    if len(parts) != 2 or not parts[0].isdecimal() or not parts[1].isdecimal() or int(parts[1]) == 0:
+    if len(parts) != 2 or not all(_NUMBER.fullmatch(part) for part in parts) or int(parts[1]) <= 0:
         return None
     return int(parts[0]) / int(parts[1])

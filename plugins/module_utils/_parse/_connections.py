@@ -74,7 +74,7 @@ def unix(text: str) -> list[UnixListener]:
     waiting: dict[str, int] = {}
     for line in text.split("\n"):
         parts = line.split(None, 7)
-        if len(parts) < 8 or not parts[6].isdecimal():
+        if len(parts) < 8 or not parts[6].isdecimal() or len(parts[6]) > 20:
             continue
         path = parts[7].rstrip()
         try:

@@ -164,7 +164,7 @@ def _field(text: str, place: int) -> frozenset[int] | None:
     values: set[int] = set()
     for part in text.split(","):
         span, slash, step_text = part.partition("/")
-        if slash and (not step_text.isdecimal() or int(step_text) == 0):
+        if slash and (not step_text.isdecimal() or len(step_text) > 4 or int(step_text) == 0):
             return None
         first, last = _span(span, place, bool(slash))
         if first is None or last is None or not low <= first <= high or not low <= last <= high or first > last:

@@ -191,7 +191,7 @@ def from_journal(line: str) -> Record | None:
     if isinstance(message, list):
         message = bytes(value for value in message if isinstance(value, int) and 0 <= value < 256).decode("utf-8", "backslashreplace")
     stamp = row.get("__REALTIME_TIMESTAMP")
-    stamp = stamp if isinstance(stamp, str) and stamp.isdecimal() else None
+    stamp = stamp if isinstance(stamp, str) and stamp.isdecimal() and len(stamp) <= 20 else None
     program = "kernel" if row.get("_TRANSPORT") == "kernel" else row.get("SYSLOG_IDENTIFIER")
     return Record(
         stamp, None, program if isinstance(program, str) else "", message[:LINE_LIMIT] if isinstance(message, str) else "",

@@ -291,7 +291,7 @@ def settings(directives: t.Sequence[Directive]) -> Settings:
     connections = single.get("worker_connections", "")
     return found._replace(
         default_log=default, real_ip_header=single.get("real_ip_header"), worker_processes=single.get("worker_processes"),
-        worker_connections=int(connections) if connections.isdecimal() else None,
+        worker_connections=int(connections) if connections.isdecimal() and len(connections) <= 10 else None,
     )
 
 

@@ -67,13 +67,17 @@ def arguments(data: bytes) -> list[bytes]:
     return data.rstrip(b"\0 ").split(b"\0") if data.strip(b"\0 ") else []
 
 
+#: No number of the kernel is longer.
+NUMBER = re.compile(r"-?[0-9]{1,20}")
+
+
 def named_kib(text: str) -> dict[str, int]:
     """``Name:  123 kB`` lines (meminfo, smaps_rollup, status) as ``{name: bytes}``; lines without a unit are left out."""
     found: dict[str, int] = {}
     for line in text.splitlines():
         name, separator, rest = line.partition(":")
         parts = rest.split()
-        if separator and len(parts) == 2 and parts[1] == "kB" and parts[0].isdecimal():
+        if separator and len(parts) == 2 and parts[1] == "kB" and NUMBER.fullmatch(parts[0]):
             found[name] = int(parts[0]) * 1024
     return found
 
@@ -83,7 +87,7 @@ def numbers(text: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for line in text.splitlines():
         parts = line.split()
-        if len(parts) == 2 and parts[1].isdecimal():
+        if len(parts) == 2 and NUMBER.fullmatch(parts[1]):
             found[parts[0].rstrip(":")] = int(parts[1])
     return found
 
@@ -171,7 +175,7 @@ def paired_tables(text: str) -> dict[str, dict[str, int]]:
         head, dummy, names = names.partition(":")
         tail, dummy, values = values.partition(":")
         if head == tail:
-            found[head] = {name: int(value) for name, value in zip(names.split(), values.split()) if value.lstrip("-").isdecimal()}
+            found[head] = {name: int(value) for name, value in zip(names.split(), values.split()) if NUMBER.fullmatch(value)}
     return found
 
 

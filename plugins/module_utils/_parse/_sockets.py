@@ -30,7 +30,7 @@ def tcp(text: str, inodes: t.Container[int]) -> list[Tcp]:
     found: list[Tcp] = []
     for line in text.splitlines():
         parts = line.split()
-        if len(parts) < 10 or not parts[0].endswith(":") or not parts[9].isdecimal() or int(parts[9]) not in inodes:
+        if len(parts) < 10 or not parts[0].endswith(":") or not parts[9].isdecimal() or len(parts[9]) > 20 or int(parts[9]) not in inodes:
             continue
         try:
             (local, port), (remote, other) = (_place(part) for part in parts[1:3])
@@ -50,7 +50,7 @@ def unix_paths(text: str, inodes: t.Container[int]) -> list[str]:
     found: dict[str, None] = {}
     for line in text.splitlines():
         parts = line.split(None, 7)
-        if len(parts) == 8 and parts[6].isdecimal() and int(parts[6]) in inodes:
+        if len(parts) == 8 and parts[6].isdecimal() and len(parts[6]) <= 20 and int(parts[6]) in inodes:
             found[parts[7].strip()] = None
     return list(found)
 

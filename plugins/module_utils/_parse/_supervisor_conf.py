@@ -79,7 +79,8 @@ def programs(path: str, parsed: t.Mapping[str, t.Mapping[str, Value]]) -> list[P
         autostart = section.get("autostart")
         found.append(Program(
             program.strip(), path, command, directory.text if directory else None, environment(section.get("environment")),
-            int(count.text) if count and count.text.isdecimal() else 1, autostart is None or autostart.text.lower() not in ("false", "off", "no", "0"),
+            int(count.text) if count and count.text.isdecimal() and len(count.text) <= 6 else 1,
+            autostart is None or autostart.text.lower() not in ("false", "off", "no", "0"),
         ))
     return found
 

@@ -178,7 +178,7 @@ class Tally:
         self._pairs.update(zip(clients, folded))
         paths, known = self._path_details, self._client_details
         for client, path, status, size in zip(clients, folded, columns.get("status", nothing), columns.get("size", nothing)):
-            number = int(size) if size.isdigit() else 0
+            number = int(size) if size.isdigit() and len(size) <= 18 else 0
             detail = paths.get(path)
             if detail is None:
                 detail = paths[path] = _PathDetail()
@@ -374,7 +374,7 @@ def _total(sizes: t.Sequence[bytes]) -> int:
     try:
         return sum(map(int, sizes))
     except ValueError:
-        return sum(int(size) for size in sizes if size.isdigit())
+        return sum(int(size) for size in sizes if size.isdigit() and len(size) <= 18)
 
 
 def _seconds(text: bytes) -> float | None:

@@ -164,6 +164,6 @@ def seconds(text: str) -> float | None:
 def number(text: str | None) -> int | None:
     """A number; null for ``infinity``, ``[not set]``, the empty text, and the largest one, which means the same."""
     text = (text or "").strip()
-    if not text.isdecimal() or int(text) >= 1 << 60:
+    if not text.isdecimal() or len(text) > 20 or int(text) >= 1 << 60:
         return None
     return int(text)
