@@ -479,7 +479,7 @@ def _setting(scope: _Scope, option: options.Found) -> Setting:
     unresolved = () if scope.literal else tuple(_shell_words.variables(option.value))
     if unresolved:
         return Setting(None, index, text, unresolved)
-    if option.setting in _NUMBERS and re.fullmatch(r"\s*[-+]?\d{1,18}\s*", text):
+    if option.setting in _NUMBERS and re.fullmatch(r"[ \t\r\n]*[-+]?[0-9]{1,18}[ \t\r\n]*", text):
         return Setting(int(text), index, text, ())
     if option.setting == "queues":
         return Setting([name.strip() for name in text.split(",") if name.strip()], index, text, ())

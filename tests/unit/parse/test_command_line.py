@@ -171,3 +171,10 @@ def test_a_shell_that_is_given_an_open_quote_is_refused_and_ends_nothing() -> No
     for found in (parse_argv(["sh", "-c", "gunicorn 'shop:app"]),
                   parse_words([Word(text, 0, 0) for text in ("bash", "-c", "exec celery -A 'shop worker")])):
         assert isinstance(found, Refused) and "quote" in found.reason
+
+
+def test_what_only_some_call_a_blank_before_a_number_ends_nothing() -> None:
+    found = parse_argv(["gunicorn", "-w\x1c4", "shop:app"])
+    assert isinstance(found, Command) and found.settings["workers"].value == "\x1c4"
+    found = parse_argv(["gunicorn", "-w", " 4", "shop:app"])
+    assert isinstance(found, Command) and found.settings["workers"].value == 4
