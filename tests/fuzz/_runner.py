@@ -40,6 +40,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="run", description=__doc__)
     parser.add_argument("--inputs", type=int, default=1000000, help="how many in all (1000000)")
     parser.add_argument("--only", help="parsers, joined by commas: " + ", ".join(_fuzz.names()))
+    parser.add_argument("--update", action="store_true", help="with --only: put these rows in the place of an earlier run's")
     parser.add_argument("--seed", type=int, help="draw what that run drew")
     parser.add_argument("--lanes", type=int, default=max(1, len(os.sched_getaffinity(0))), help="how many at once (one for each processor)")
     return parser.parse_args()
@@ -65,11 +66,13 @@ def main() -> int:
             rows.append(row)
             told = ("FAIL", ": " + row["problem"]) if row["problem"] else ("ok", "")
             say("{0:4} {parser}  {inputs} inputs, {seconds} s{1}".format(*told, **row))
+    if asked.update and (RESULTS / "fuzz.json").exists():
+        rows += [row for row in json.loads((RESULTS / "fuzz.json").read_text(encoding="utf-8"))["parsers"] if row["parser"] not in names]
     rows.sort(key=lambda row: row["parser"])
     problems = sum(1 for row in rows if row["problem"])
     figures = {"commit": commit(), "seed": seed, "inputs": sum(row["inputs"] for row in rows), "seconds": round(sum(row["seconds"] for row in rows), 1),
                "problems": problems, "parsers": rows}
-    if not asked.only:
+    if not asked.only or asked.update:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "fuzz.json").write_text(json.dumps(figures, indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
         line = "| {parser} | {inputs} | {refused} | {seconds} | {slowest_ms} | {problem} |"
