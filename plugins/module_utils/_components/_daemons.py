@@ -9,6 +9,7 @@ Private to oncall.pressure: no stable interface.
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
@@ -42,3 +43,15 @@ def running(machine: Machine) -> dict[str, tuple[int, ...]]:
         if kind is not None:
             found.setdefault(kind, []).append(int(name))
     return {kind: tuple(sorted(pids)) for kind, pids in found.items()}
+
+
+def root_of(machine: Machine, pid: int) -> str:
+    """"" where a process has our file system, else the way to its own."""
+    try:
+        same = machine.link("/proc/%d/ns/mnt" % pid) == machine.link("/proc/self/ns/mnt")
+    except OSError:
+        # without privileges only a process in a namespace of its own can be told from one that has ours
+        status = machine.text_or_none("/proc/%d/status" % pid, 4096) or ""
+        spaces = re.search(r"^NSpid:((?:\t\d+)+)", status, re.MULTILINE)
+        same = spaces is None or len(spaces.group(1).split()) == 1
+    return "" if same else "/proc/%d/root" % pid

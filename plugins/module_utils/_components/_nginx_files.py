@@ -15,7 +15,7 @@ import re
 import stat
 import typing as t
 
-from ansible_collections.oncall.pressure.plugins.module_utils._components._daemons import Daemons, running
+from ansible_collections.oncall.pressure.plugins.module_utils._components._daemons import Daemons, root_of, running
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 
 # Where packages put the configuration; asked for in this order where the command line does not say it.
@@ -208,7 +208,7 @@ def masters(machine: Machine, daemons: Daemons | None = None) -> list[Master]:
             continue
         workers = sum(1 for other, parent in titles.values() if parent == pid and ": worker process" in other and "shutting down" not in other)
         words = command.split()
-        found.append(Master(pid, workers, _option(words, "-c"), _option(words, "-p"), _root(machine, pid)))
+        found.append(Master(pid, workers, _option(words, "-c"), _option(words, "-p"), root_of(machine, pid)))
     return sorted(found, key=lambda master: (bool(master.root), master.pid))
 
 
@@ -223,15 +223,3 @@ def _option(words: t.Sequence[str], name: str) -> str | None:
         if word.startswith(name) and len(word) > 2 and word[2:3] in "/.":
             return word[2:]
     return None
-
-
-def _root(machine: Machine, pid: int) -> str:
-    """"" where a process has our file system, else the way to its own."""
-    try:
-        same = machine.link("/proc/%d/ns/mnt" % pid) == machine.link("/proc/self/ns/mnt")
-    except OSError:
-        # without privileges only a process in a namespace of its own can be told from one that has ours
-        status = machine.text_or_none("/proc/%d/status" % pid, 4096) or ""
-        spaces = re.search(r"^NSpid:((?:\t\d+)+)", status, re.MULTILINE)
-        same = spaces is None or len(spaces.group(1).split()) == 1
-    return "" if same else "/proc/%d/root" % pid

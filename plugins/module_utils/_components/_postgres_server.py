@@ -18,7 +18,7 @@ import stat
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _postgres_sql
-from ansible_collections.oncall.pressure.plugins.module_utils._components._daemons import Daemons, running
+from ansible_collections.oncall.pressure.plugins.module_utils._components._daemons import Daemons, root_of, running
 from ansible_collections.oncall.pressure.plugins.module_utils._components._nginx_files import Master, View
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import As, Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, decode
@@ -104,15 +104,7 @@ def _server(machine: Machine, pid: int, titles: tuple[str, ...]) -> Server | Non
     spaces = re.search(r"^NSpid:((?:\t\d+)+)", status, re.MULTILINE)
     if file is not None and file.pid not in (pid, int(spaces.group(1).split()[-1]) if spaces else pid):
         file = None
-    return Server(pid, uid, gid, _root(machine, pid), int(version.group()) if version else None, file, titles)
-
-
-def _root(machine: Machine, pid: int) -> str:
-    try:
-        same = machine.link("/proc/%d/ns/mnt" % pid) == machine.link("/proc/self/ns/mnt")
-    except OSError:
-        same = True
-    return "" if same else "/proc/%d/root" % pid
+    return Server(pid, uid, gid, root_of(machine, pid), int(version.group()) if version else None, file, titles)
 
 
 def sessions(server: Server) -> list[_postgres.Session]:

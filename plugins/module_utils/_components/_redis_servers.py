@@ -17,7 +17,7 @@ import re
 import stat
 import typing as t
 
-from ansible_collections.oncall.pressure.plugins.module_utils._components._daemons import Daemons, running
+from ansible_collections.oncall.pressure.plugins.module_utils._components._daemons import Daemons, root_of, running
 from ansible_collections.oncall.pressure.plugins.module_utils._components._nginx_files import Master, View
 from ansible_collections.oncall.pressure.plugins.module_utils._host._dial import Certificate, Place
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
@@ -93,17 +93,9 @@ def servers(machine: Machine, daemons: Daemons | None) -> list[Server]:
         if not row.get("Uid") or not row.get("PPid") or row.get("State", [""])[0] in ("Z", "X"):
             continue
         title = decode(machine.peek("/proc/%d/cmdline" % pid)).replace("\0", " ").strip()
-        server = Server(pid, int(row["Uid"][1]), frozenset(map(int, ids)), title, _root(machine, pid, row), _near(machine, pid, row))
+        server = Server(pid, int(row["Uid"][1]), frozenset(map(int, ids)), title, root_of(machine, pid), _near(machine, pid, row))
         found[pid] = (server, int(row["PPid"][0]))
     return sorted((server for server, parent in found.values() if parent not in found), key=lambda server: (server.near is False, server.pid))
-
-
-def _root(machine: Machine, pid: int, row: t.Mapping[str, t.Sequence[str]]) -> str:
-    try:
-        same = machine.link("/proc/%d/ns/mnt" % pid) == machine.link("/proc/self/ns/mnt")
-    except OSError:
-        same = len(row.get("NSpid", ["1"])) == 1
-    return "" if same else "/proc/%d/root" % pid
 
 
 def _near(machine: Machine, pid: int, row: t.Mapping[str, t.Sequence[str]]) -> bool | None:
