@@ -20,7 +20,7 @@ def gunicorn_memory(policy: str) -> Callable[[Scene], None]:
 
     def case(scene: Scene) -> None:
         unit, port, each_mib = "orchard-web.service", 23100, 40
-        settings = "MemoryMax={0}M\nOOMPolicy={1}".format(8 * (each_mib + 24) * 88 // 100 + 20, policy)
+        settings = "MemoryMax={0}M\nOOMPolicy={1}".format(8 * (each_mib + 24) * 80 // 100 + 20, policy)
         start = "/usr/bin/gunicorn --bind 127.0.0.1:{0} --workers 8 --timeout 120 web:app".format(port)
         STEPS["nginx"](scene.on, {"name": "relief", "port": SITE_PORT, "upstream": port, "format": "combined_like"})
         _start_unit(scene.on, unit, UNIT.format(unit=unit, settings=settings, start=start, restart_s=5))
