@@ -36,9 +36,11 @@ def calculate(text: str, values: dict[str, Any]) -> int:
     return math.ceil(value(ast.parse(text, mode="eval").body))
 
 
-def _unit(randomly: random.Random) -> str:
-    name = randomly.choice(WORDS) + randomly.choice(["", "-" + randomly.choice(WORDS)]) + randomly.choice(TAILS)
-    return name + ".service"
+def _unit(randomly: random.Random, taken: list[Any]) -> str:
+    while True:
+        name = randomly.choice(WORDS) + randomly.choice(["", "-" + randomly.choice(WORDS)]) + randomly.choice(TAILS) + ".service"
+        if name not in taken:
+            return name
 
 
 def _address(randomly: random.Random, taken: list[str]) -> str:
@@ -60,7 +62,7 @@ def draw(spec: dict[str, Any], seed: int) -> dict[str, Any]:
     taken: list[str] = []
     for name, kind in spec.items():
         if kind == "unit":
-            values[name] = _unit(randomly)
+            values[name] = _unit(randomly, list(values.values()))
         elif kind == "word":
             values[name] = randomly.choice(WORDS)
         elif kind == "port":
