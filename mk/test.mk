@@ -16,7 +16,7 @@ lint: venv-test ## ansible-lint (production), yamllint, ruff, shellcheck, licenc
 
 .PHONY: unit
 unit: venv-test ## unit tests: parsers on recordings, rules on cases, the /proc reader against psutil
-	@.venv/bin/python -m pytest -q tests/unit tests/lab tests/fuzz
+	@.venv/bin/python -m pytest -q -n 2 tests/unit tests/lab tests/fuzz
 
 .PHONY: programs
 programs: venv-test ## run-time controls on running gunicorn, uvicorn, celery and rq, collectors on running databases; mostly waiting
@@ -24,7 +24,7 @@ programs: venv-test ## run-time controls on running gunicorn, uvicorn, celery an
 
 .PHONY: contract
 contract: venv-test ## the design's laws: what imports what, what must match, what must not be there
-	@.venv/bin/python -m pytest -q tests/contract
+	@.venv/bin/python -m pytest -q -n 2 tests/contract
 
 .PHONY: corpus
 corpus: venv-test ## the corpus runner on the project's own samples (all corpora: tests/corpus/run DIR)

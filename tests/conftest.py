@@ -10,6 +10,8 @@ itself need not be installed.
 
 from __future__ import annotations
 
+import os
+import random
 import shutil
 import sys
 import tempfile
@@ -22,6 +24,10 @@ try:
 except ImportError:
     # the checks of the artifact install only what running needs
     pass
+
+# Tests that run side by side must draw the same parameters: what draws at collection begins from one seed, which is printed.
+SEED = os.environ.setdefault("PRESSURE_TEST_SEED", str(random.SystemRandom().randrange(10**6)))
+random.seed(SEED)
 
 ROOT = Path(__file__).resolve().parent.parent
 _TEMPORARY: List[Path] = []
@@ -39,6 +45,11 @@ def _collection_path() -> Path:
     parent.mkdir(parents=True)
     (parent / "pressure").symlink_to(ROOT, target_is_directory=True)
     return folder
+
+
+def pytest_report_header() -> str:
+    """Say what draws everything again as this run did."""
+    return "drawn from PRESSURE_TEST_SEED=%s" % SEED
 
 
 def pytest_unconfigure(config: Any) -> None:

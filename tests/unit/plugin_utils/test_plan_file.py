@@ -149,9 +149,9 @@ def test_a_mistake_is_named_by_its_place(edit: Edit, where: str) -> None:
     assert where in says(plan)
 
 
-@pytest.mark.parametrize("value", [None, 3, "plan", [], [document], True], ids=repr)
+@pytest.mark.parametrize("value", [None, 3, "plan", [], [document()], True], ids=["nothing", "number", "text", "empty", "plan in a list", "true"])
 def test_what_is_no_plan(value: Any) -> None:
-    assert says(value if value != [document] else [document()]) == "plan.json: must be a mapping"
+    assert says(value) == "plan.json: must be a mapping"
 
 
 @pytest.mark.parametrize("data,where", [
