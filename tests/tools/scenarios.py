@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+import re
 import sys
 from pathlib import Path
 
@@ -19,10 +20,19 @@ SLOW = {"pause_jobs": "it waits for the minutes of a real cron: ten minutes by i
 DRAWN = ("limit_requests", "lower_workers", "recycle_workers", "restart_service")
 
 
+WRONG = re.compile(r"fatal:|FAILED!|^ *│? *lab: |AssertionError|^E  ")
+
+
 def left_out() -> dict[str, str]:
     """The scenarios that a short run leaves out this time, with the reason."""
     others = random.SystemRandom().sample(DRAWN, len(DRAWN) - 2)
     return dict(SLOW, **dict.fromkeys(others, "others were drawn this time; make scenarios ALL=1 plays all"))
+
+
+def failure(output: str) -> str:
+    """What a scenario wrote, and last the lines that say what went wrong: whoever reads a long record sees its end."""
+    plain = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in output.splitlines()]
+    return "\n".join([output.rstrip(), "-- what went wrong:"] + [line[:1000] for line in plain if WRONG.search(line)][-20:])
 
 
 def main() -> None:
@@ -46,7 +56,7 @@ def main() -> None:
     )
     for name in names:
         done = run([program("molecule"), "test", "--scenario-name", name], env=environment)
-        tally.tell("scenario %s" % name, done.status == 0, detail=done.output, seconds=done.seconds)
+        tally.tell("scenario %s" % name, done.status == 0, detail=failure(done.output), seconds=done.seconds)
     if not names:
         tally.tell("scenarios", False, "none was found under molecule/")
     tally.end()
