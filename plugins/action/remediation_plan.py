@@ -16,6 +16,7 @@ from ansible import context
 from ansible.errors import AnsibleError
 from ansible.parsing.splitter import parse_kv
 from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
 
 from ansible_collections.oncall.pressure.plugins.action.diagnose import inventory_words
 from ansible_collections.oncall.pressure.plugins.action.remediation_gate import say
@@ -32,6 +33,9 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._values import pla
 
 #: Variables that make a plan, and are not said by the command that carries it out itself.
 _OURS = re.compile(r"pressure_(?!mode$|plan$|snapshots$)[a-z_]+")
+
+#: What a step decides itself (roles/remediate/tasks/step.yml), for each mitigation's role: a variable given with -e would beat it.
+DECIDED: t.Final = frozenset({"all", "basis", "client", "confirm", "confirm_within", "job", "match", "mode", "path", "reason", "service", "services"})
 
 _ROLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "roles")
 
@@ -82,6 +86,9 @@ class ActionModule(ActionBase):
             if not options[name] >= 0:
                 return _bad_input("pressure_%s must not be below zero" % name)
         declared = load_mitigations(_ROLES)
+        forced = sorted(name for name in load_extra_vars(self._loader) for role in declared if name in {"%s_%s" % (role, word) for word in DECIDED})
+        if forced:
+            return _bad_input("%s: given with -e it beats what a step decides and sees to; leave it out, or run the playbook of that mitigation" % forced[0])
         names = {clean(host): host for host in options["hosts"]}
         if len(names) < len(set(options["hosts"])):
             return _bad_input("two hosts of this run cannot be told apart by their names")

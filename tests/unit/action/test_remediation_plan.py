@@ -183,6 +183,20 @@ def test_bad_input_is_one_line_each_and_no_plan(tmp_path: Path) -> None:
         assert returned.get("exit_status", 2) == 2 and returned.get("act", []) == []
 
 
+def test_what_a_step_decides_cannot_be_given_with_it(tmp_path: Path) -> None:
+    ran = run(tmp_path, "20260101T000000Z", snapshots(), {"changes": {"web-1": FREE}}, words=["-e", '{"lower_workers_confirm": true}'])
+    assert ran.plan is None and (ran.returned["exit_status"], ran.returned["act"]) == (2, [])
+    assert ran.returned["msg"].startswith("lower_workers_confirm: given with -e it beats what a step decides")
+
+
+def test_what_steps_decide_is_what_is_refused() -> None:
+    from ansible_collections.oncall.pressure.plugins.action.remediation_plan import DECIDED
+    step = yaml.safe_load((ROOT / "roles" / "remediate" / "tasks" / "step.yml").read_text(encoding="utf-8"))
+    given = [name for task in step for inner in task.get("block", []) for name in inner.get("vars", {}) if not name.startswith("__")]
+    mitigations = sorted(path.parent.parent.name for path in (ROOT / "roles").glob("*/meta/mitigation.yml"))
+    assert given and {name[len(role) + 1:] for name in given for role in mitigations if name.startswith(role + "_")} == set(DECIDED)
+
+
 def test_what_a_host_says_is_neither_templated_nor_shown_raw(tmp_path: Path) -> None:
     mark = tmp_path / "templated"
     evil = "\x1b[2Jshop-{{ lookup('pipe', 'touch %s') }}-\u202e.service" % mark
