@@ -115,8 +115,9 @@ def _qemu_words(folder: Path, data: dict[str, Any]) -> list[str]:
             "-drive", "file={0},if=virtio,format=raw".format(folder / "disk.img"),
             "-nic", "user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:{0}-:22".format(data["ssh_port"]),
             "-kernel", str(folder / "vmlinuz"), "-initrd", str(folder / "initrd.img"),
-            # where others use the processors, the emulated disk may be found late: half a minute is the default
-            "-append", "console=ttyS0 root=/dev/vda rw rootdelay=600 net.ifnames=0 systemd.unified_cgroup_hierarchy=1"]
+            # Where others use the processors, the emulated disk may be found too late: then it boots again, where it would give a shell.
+            # (rootdelay would not only wait longer for the disk but always sleep so long first.)
+            "-append", "console=ttyS0 root=/dev/vda rw panic=5 net.ifnames=0 systemd.unified_cgroup_hierarchy=1"]
 
 
 def up() -> None:
