@@ -198,7 +198,8 @@ def test_jobs_of_at(host: Host) -> None:
     host.file(spool + "=0000301c8b000", (RECORDED / "at-job").read_text(encoding="utf-8"))
     os.symlink("/etc/shadow", str(host.folder / (spool + "c0000401c8b618").lstrip("/")))
     rows = collect(host).data["at"]
-    assert [(row["id"], row["queue"], row["batch"], row["running"]) for row in rows] == [("3", "=", False, True), ("2", "b", True, False), ("1", "a", False, False)]
+    assert [(row["id"], row["queue"], row["batch"], row["running"]) for row in rows] == [
+        ("3", "=", False, True), ("2", "b", True, False), ("1", "a", False, False)]
     assert rows[2]["command"] == "echo hello world; /usr/bin/python3 /srv/x.py --password=REDACTED" and rows[1]["command"] is None
     assert rows[2]["user"] == ("root" if os.getuid() == 0 else "me") and rows[2]["due_in_s"] == 1795861920.0 - NOW
     assert "s3cr3t" not in str(rows)
@@ -234,7 +235,8 @@ def test_anacron(host: Host) -> None:
     host.file("/var/spool/anacron/.odd", "20261121\n")
     rows = collect(host).data["anacron"]
     assert [(row["id"], row["schedule"], row["period_s"], row["delay_s"], row["last_on"], row["last_age_s"]) for row in rows] == [
-        ("cron.daily", "1", 86400.0, 300.0, "2026-11-21", 7200.0), ("cron.monthly", "@monthly", None, 900.0, None, None), (".odd", "7", 604800.0, 60.0, None, None)]
+        ("cron.daily", "1", 86400.0, 300.0, "2026-11-21", 7200.0), ("cron.monthly", "@monthly", None, 900.0, None, None),
+        (".odd", "7", 604800.0, 60.0, None, None)]
 
 
 # how long, and together
