@@ -54,11 +54,11 @@ def together_figures(snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         ages = known(*(num(run, "age_s") for run in rows(job, "running")))
         if ages and epoch is not None:
             minutes.setdefault(int((epoch - min(ages)) // 60), []).append((text(job, "id"), num(job, "cpu"), num(job, "cpu_wait") or 0.0))
-    used_by = {row.get("id"): num(row, "cpu", "used") for row in rows(snapshot, "services")}
+    used_by = {text(row, "id"): num(row, "cpu", "used") for row in rows(snapshot, "services")}
     for timer in rows(snapshot, "jobs", "timers"):
         since = num(timer, "since_s")
         if timer.get("running") is True and since is not None and since <= _LONGEST_S and epoch is not None:
-            minutes.setdefault(int((epoch - since) // 60), []).append((text(timer, "id"), used_by.get(timer.get("activates")), 0.0))
+            minutes.setdefault(int((epoch - since) // 60), []).append((text(timer, "id"), used_by.get(text(timer, "activates")), 0.0))
     if not minutes:
         return figures
     minute, most = max(minutes.items(), key=lambda row: (len(row[1]), sum(cpu or 0.0 for dummy, cpu, wait in row[1])))
