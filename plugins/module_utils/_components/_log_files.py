@@ -37,6 +37,9 @@ _ACCESS = re.compile(r"access", re.IGNORECASE)
 #: What writes down what others say: that is read from the journal, or stands in these files under other names.
 _COLLECTING = (b"rsyslogd", b"syslog-ng", b"systemd-journal")
 _NGINX = (b"nginx", b"openresty", b"angie")
+#: How a line of nginx's errors begins; its requests, whose logs may have any name too, are counted elsewhere.
+_NGINX_ERROR = re.compile(rb"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[[a-z]{4,6}\] ", re.MULTILINE)
+_SNIFF = 8192
 
 #: File systems of which a server that is gone, or a program that is stopped, hangs whoever looks.
 _HANGING = re.compile(r"(?:nfs|cifs|smb|fuse|ceph|gluster|afs|lustre)")
@@ -133,8 +136,8 @@ def _is_log(path: str, process: _Process) -> bool:
     if not path.startswith("/") or path.endswith(" (deleted)") or path.startswith(("/dev/", "/proc/", "/sys/")) or _BINARY.search(path):
         return False
     if process.name in _NGINX:
-        # its error logs may have any name; its requests are counted elsewhere
-        return not _ACCESS.search(path) and (_NAMED.search(path) is not None or "err" in path)
+        # what is not called so may be either, which its lines tell
+        return not _ACCESS.search(path)
     return _NAMED.search(path) is not None
 
 
@@ -156,11 +159,19 @@ def _add(machine: Machine, process: _Process, name: str, path: str, prefix: str,
     except (OSError, ValueError):
         # it was closed meanwhile, or is a FIFO or a device of that name
         return
-    if tail.identity in seen:
+    if tail.identity in seen or process.name in _NGINX and "err" not in path and not _of_errors(tail):
         tail.close()
         return
     seen.add(tail.identity)
     found.files.append(LogFile(path, service_of(machine, process.pid, path, process.name, prefix), tail))
+
+
+def _of_errors(tail: Tail) -> bool:
+    """Whether a file that nginx writes holds its errors."""
+    try:
+        return _NGINX_ERROR.search(tail.read(max(tail.size - _SNIFF, 0), _SNIFF)) is not None
+    except OSError:
+        return False
 
 
 def _file_system(machine: Machine, pid: int, mount: str) -> str:

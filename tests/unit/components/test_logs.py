@@ -272,6 +272,14 @@ def test_what_is_no_log_is_left_alone(host: Host) -> None:
     assert {row["source"] for row in host.collect().data["services"]} == {"/var/log/nginx/error.log", "/var/log/syslog"}
 
 
+def test_what_nginx_writes_is_known_by_its_lines(host: Host) -> None:
+    # an error_log may have any name, and so may the log of requests
+    host.process(11, "nginx", "nginx.service", f1="/srv/shop/oddly", f2="/var/log/nginx/shop.log")
+    host.file("/srv/shop/oddly", "2023/11/14 22:13:10 [warn] 7#7: *1 a client request body is buffered to a temporary file /tmp/1, client: 192.0.2.7\n")
+    host.file("/var/log/nginx/shop.log", '192.0.2.7 - - [14/Nov/2023:22:13:10 +0000] "GET / HTTP/1.1" 200 5 "-" "-"\n')
+    assert [row["source"] for row in host.collect().data["services"]] == ["/srv/shop/oddly"]
+
+
 def test_a_file_system_that_may_hang_is_not_touched(host: Host) -> None:
     host.process(9, "app", "shop.service", f1="/mnt/shop.log")
     reading = host.collect()
