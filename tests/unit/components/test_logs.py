@@ -275,8 +275,9 @@ def test_what_is_no_log_is_left_alone(host: Host) -> None:
 def test_what_nginx_writes_is_known_by_its_lines(host: Host) -> None:
     # an error_log may have any name, and so may the log of requests
     host.process(11, "nginx", "nginx.service", f1="/srv/shop/oddly", f2="/var/log/nginx/shop.log")
-    host.file("/srv/shop/oddly", "2023/11/14 22:13:10 [warn] 7#7: *1 a client request body is buffered to a temporary file /tmp/1, client: 192.0.2.7\n")
-    host.file("/var/log/nginx/shop.log", '192.0.2.7 - - [14/Nov/2023:22:13:10 +0000] "GET / HTTP/1.1" 200 5 "-" "-"\n')
+    now = time.gmtime(NOW - 3)
+    host.file("/srv/shop/oddly", time.strftime("%Y/%m/%d %H:%M:%S", now) + " [warn] 7#7: *1 a client request body is buffered to a temporary file /tmp/1\n")
+    host.file("/var/log/nginx/shop.log", time.strftime('192.0.2.7 - - [%d/%b/%Y:%H:%M:%S +0000] "GET / HTTP/1.1" 200 5 "-" "-"\n', now))
     assert [row["source"] for row in host.collect().data["services"]] == ["/srv/shop/oddly"]
 
 
