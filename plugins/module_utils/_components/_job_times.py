@@ -22,7 +22,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._parse import _cro
 _BACK_S = 7 * 86400
 _ENTRIES = 3000
 _BYTES = 4194304
-_SECONDS = 2.0
+SECONDS = 2.0
 _FILE_BYTES = 524288
 
 #: Where syslog daemons put what cron says, and what PAM says of its sessions: of Red Hat, of Debian.
@@ -105,7 +105,7 @@ def _journal(machine: Machine, units: t.Sequence[str]) -> tuple[list[_cron_log.L
 def _ask(machine: Machine, words: t.Sequence[str], limit: int) -> Outcome | None:
     """What a program says; what it said until it was stopped counts. Null where there is none."""
     try:
-        return machine.run(words, _SECONDS, limit)
+        return machine.run(words, SECONDS, limit)
     except OSError:
         return None
 
