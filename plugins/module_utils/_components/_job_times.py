@@ -13,7 +13,7 @@ import time
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components._crontabs import Entry
-from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine, Outcome
+from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._tail import open_tail
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import decode
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _cron_command, _cron_log, _journal_export, _log_time, _unit_file
@@ -28,13 +28,9 @@ _FILE_BYTES = 524288
 #: Where syslog daemons put what cron says, and what PAM says of its sessions: of Red Hat, of Debian.
 _FILES: t.Final = ("/var/log/cron", "/var/log/cron.log", "/var/log/syslog", "/var/log/auth.log")
 
-_JOURNAL: t.Final = (
-    "journalctl", "--no-pager", "-o", "export", "-r", "-n", str(_ENTRIES), "--output-fields=MESSAGE,MESSAGE_ID,UNIT,SYSLOG_PID,_PID,_AUDIT_SESSION",
-)
+_FIELDS = "MESSAGE,MESSAGE_ID,UNIT,SYSLOG_PID,_PID,_AUDIT_SESSION"
 # what a process of another user says under cron's name is not believed
 _OF_CRON: t.Final = ("_UID=0", "SYSLOG_IDENTIFIER=CRON", "SYSLOG_IDENTIFIER=CROND", "SYSLOG_IDENTIFIER=crond")
-
-SHOW: t.Final = ("systemctl", "show", "--no-pager", "--property=Id,InactiveExitTimestampMonotonic,InactiveEnterTimestampMonotonic")
 
 
 class Times(t.NamedTuple):
@@ -75,19 +71,24 @@ def _by_entry(entries: t.Sequence[Entry], ran: t.Sequence[_cron_log.Ran]) -> dic
     return {identity: seconds for identity, seconds in found.items() if seconds}
 
 
-def journal_words(now: float, units: t.Sequence[str]) -> list[str]:
-    """The one question to the journal: what cron says, and beginnings and ends of units."""
-    words = [*_JOURNAL, "--since=@%d" % (now - _BACK_S), *_OF_CRON]
+def question(now: float, units: t.Sequence[str]) -> list[str]:
+    """The one question to the journal, after how it is to answer: what cron says, and beginnings and ends of units."""
+    words = ["--output-fields=" + _FIELDS, "--since=@%d" % (now - _BACK_S), *_OF_CRON]
     if units:
         words += ["+", "_PID=1", *("UNIT=" + unit for unit in units), *("MESSAGE_ID=" + number for number in (_cron_log.STARTING, *_cron_log.ENDED))]
     return words
 
 
 def _journal(machine: Machine, units: t.Sequence[str]) -> tuple[list[_cron_log.Line], dict[str, list[float]]]:
-    outcome = _ask(machine, journal_words(machine.now(), units), _BYTES)
+    """What it says; what it said until it was stopped counts."""
+    words = ["journalctl", "--no-pager", "-o", "export", "-r", "-n", str(_ENTRIES)]
+    try:
+        out = machine.run(words + question(machine.now(), units), SECONDS, _BYTES).out
+    except OSError:
+        return [], {}
     lines: list[_cron_log.Line] = []
     events: list[tuple[float, str, str]] = []
-    entries = list(_journal_export.entries(outcome.out)) if outcome is not None else []
+    entries = list(_journal_export.entries(out))
     for entry in reversed(entries):
         stamp = entry.get(b"__REALTIME_TIMESTAMP", b"")
         at = int(stamp[:18]) / 1e6 if stamp.isdigit() else None
@@ -100,14 +101,6 @@ def _journal(machine: Machine, units: t.Sequence[str]) -> tuple[list[_cron_log.L
             session = decode(entry.get(b"_AUDIT_SESSION", b"")[:20])
             lines.append(_cron_log.Line(at, int(pid[:10]), decode(entry.get(b"MESSAGE", b"")[:4096]), session))
     return lines, _cron_log.unit_runs(events)
-
-
-def _ask(machine: Machine, words: t.Sequence[str], limit: int) -> Outcome | None:
-    """What a program says; what it said until it was stopped counts. Null where there is none."""
-    try:
-        return machine.run(words, SECONDS, limit)
-    except OSError:
-        return None
 
 
 def _files(machine: Machine) -> list[_cron_log.Line]:
@@ -134,9 +127,13 @@ def _files(machine: Machine) -> list[_cron_log.Line]:
 
 def _last_runs(machine: Machine, units: t.Sequence[str]) -> dict[str, list[float]]:
     """The last run of each unit that is over, by systemd itself."""
-    outcome = _ask(machine, [*SHOW, "--", *units], 262144)
+    words = ["systemctl", "show", "--no-pager", "--property=Id,InactiveExitTimestampMonotonic,InactiveEnterTimestampMonotonic", "--"]
+    try:
+        out = machine.run(words + list(units), SECONDS, 262144).out
+    except OSError:
+        return {}
     found = {}
-    for shown in _unit_file.shown(decode(outcome.out)) if outcome is not None else []:
+    for shown in _unit_file.shown(decode(out)):
         begun, ended = (_unit_file.number(shown.get("Inactive%sTimestampMonotonic" % name, "")) for name in ("Exit", "Enter"))
         if begun and ended and ended >= begun and shown.get("Id"):
             found[shown["Id"]] = [(ended - begun) / 1e6]

@@ -258,8 +258,9 @@ def test_how_long_jobs_take_by_the_journal(host: Host) -> None:
     rows += [(NOW - 90.0, {"UNIT": "burn.service", "MESSAGE_ID": "7d4958e842da4a758f6c1cdc7b36dcc5", "_PID": "1"}),
              (NOW - 60.0, {"UNIT": "burn.service", "MESSAGE_ID": "7ad2d189f7e94e70a38c781354912448", "_PID": "1"})]
     units = ["burn.service", "systemd-tmpfiles-clean.service"]
-    host.commands[" ".join(_job_times.journal_words(NOW, units))] = {"status": 0, "out": journal(rows)}
-    host.commands[" ".join([*_job_times.SHOW, "--", "systemd-tmpfiles-clean.service"])] = {
+    host.commands["journalctl --no-pager -o export -r -n 3000 " + " ".join(_job_times.question(NOW, units))] = {"status": 0, "out": journal(rows)}
+    show = "systemctl show --no-pager --property=Id,InactiveExitTimestampMonotonic,InactiveEnterTimestampMonotonic -- "
+    host.commands[show + "systemd-tmpfiles-clean.service"] = {
         "status": 0, "out": "Id=systemd-tmpfiles-clean.service\nInactiveExitTimestampMonotonic=5000000\nInactiveEnterTimestampMonotonic=5250000\n"}
     data = collect(host).data
     assert [(row["usual_s"], row["longest_s"], row["runs_seen"]) for row in data["cron"]] == [(9.5, 70.0, 3), (None, None, None)]
