@@ -189,6 +189,23 @@ def test_a_log_that_is_rotated_in_the_window(tmp_path: Path, way: str) -> None:
     assert {row["path"]: row["requests"] for row in data["paths"]} == {"/before": 30, "/after": 12}
 
 
+def test_errors_before_a_rotation_in_the_window(tmp_path: Path) -> None:
+    http = "access_log off; server { listen 127.0.0.1:PORT; client_max_body_size 1k; root /; }"
+    log = tmp_path / "errors-of-shop"
+    with nginx(tmp_path, http, "error_log %s;" % log) as one:
+        for count in (3, 2):
+            for dummy in range(count):
+                one.ask(b"POST /a HTTP/1.0\r\nContent-Length: 99999\r\n\r\n")
+            until(lambda: log.read_bytes().count(b"too large body") == count)
+            if count == 3:
+                os.rename(str(log), str(log) + ".1")
+                os.kill(one.process.pid, signal.SIGUSR1)
+                until(lambda: one.writes(log))
+        reading = _logs.collect(one.machine(), Options(window_s=0.0))
+    (row,) = reading.data["services"]
+    assert {found["id"]: found["count"] for found in row["signals"]} == {"nginx_body_too_large": 5} and row["source"] == str(log)
+
+
 def test_errors_by_where_they_are_told_to_go(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))

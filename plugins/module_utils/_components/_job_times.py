@@ -14,9 +14,8 @@ import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components._crontabs import Entry
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
-from ansible_collections.oncall.pressure.plugins.module_utils._host._tail import open_tail
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import decode
-from ansible_collections.oncall.pressure.plugins.module_utils._parse import _cron_command, _cron_log, _journal_export, _log_time, _unit_file
+from ansible_collections.oncall.pressure.plugins.module_utils._parse import _cron_command, _cron_log, _journal_export, _unit_file
 
 #: How far back is looked, and what of it is read: the newest entries of the journal, or the ends of files.
 _BACK_S = 7 * 86400
@@ -105,6 +104,10 @@ def _journal(machine: Machine, units: t.Sequence[str]) -> tuple[list[_cron_log.L
 
 def _files(machine: Machine) -> list[_cron_log.Line]:
     """What the files of a syslog daemon say, in order of time."""
+    # few hosts have no journal: the others need not compile this
+    from ansible_collections.oncall.pressure.plugins.module_utils._host._tail import open_tail
+    from ansible_collections.oncall.pressure.plugins.module_utils._parse import _log_time
+
     now = machine.now()
     offset_s = float(time.localtime(now).tm_gmtoff or 0)
     found: list[_cron_log.Line] = []
