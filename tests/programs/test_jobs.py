@@ -26,6 +26,8 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host._machine imp
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _crontab
 
 AT, ANACRON, RUN_PARTS = (shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") for name in ("at", "anacron", "run-parts"))
+JOURNALCTL = shutil.which("journalctl")
+WRITER = next((path for path in ("/lib/systemd/systemd-journal-remote", "/usr/lib/systemd/systemd-journal-remote") if os.path.exists(path)), None)
 ROOT = os.geteuid() == 0
 
 
@@ -104,6 +106,58 @@ def test_anacron_by_its_own_stamps(tmp_path: Path) -> None:
     assert rows is not None and 0 <= rows[0]["last_age_s"] < 120
 
 
+class Journal(Machine):
+    """This machine, whose journal is one file."""
+
+    def __init__(self, path: Path, now: float) -> None:
+        super().__init__()
+        self.file = path
+        self.at = now
+
+    def now(self) -> float:
+        return self.at
+
+    def exists(self, path: str) -> bool:
+        return path == "/run/systemd/journal" or super().exists(path)
+
+    def run(self, argv: t.Sequence[str], *arguments: t.Any, **more: t.Any) -> Outcome:
+        if argv[0] != "journalctl":
+            raise FileNotFoundError(argv[0])
+        return super().run([argv[0], "--file=%s" % self.file, *argv[1:]], *arguments, **more)
+
+
+@pytest.mark.skipif(JOURNALCTL is None or WRITER is None, reason="no journal can be written here: apt-get install systemd-journal-remote")
+def test_how_long_jobs_take_by_a_real_journal(tmp_path: Path) -> None:
+    now = 1795852800.0
+    rows: t.List[t.Tuple[float, t.Dict[str, str]]] = []
+    cron = {"SYSLOG_IDENTIFIER": "CRON", "_UID": "0"}
+    for number in range(5):
+        at, session = now - 3000 + 300 * number, str(50 + number)
+        for place, (command, took) in enumerate((("import --all", 20.0 + number), ("report", 200.0))):
+            pid, own = str(10 + place), {"_AUDIT_SESSION": session + str(place)}
+            rows += [
+                (at, dict(cron, MESSAGE="pam_unix(cron:session): session opened for user root(uid=0) by (uid=0)", SYSLOG_PID=pid, **own)),
+                # the children begin in another order than their sessions
+                (at + 0.1, dict(cron, MESSAGE="(root) CMD (%s)" % command, SYSLOG_PID=str(30 - place), **own)),
+                (at + took, dict(cron, MESSAGE="pam_unix(cron:session): session closed for user root", SYSLOG_PID=pid, **own))]
+        # anybody may log in cron's name
+        rows.append((at + 1, dict(cron, _UID="1000", MESSAGE="(root) CMD (import --all)", SYSLOG_PID="40")))
+        rows += [(at + 22, {"UNIT": "burn.service", "_PID": "1", "MESSAGE_ID": "7d4958e842da4a758f6c1cdc7b36dcc5", "MESSAGE": "Starting"}),
+                 (at + 29, {"UNIT": "burn.service", "_PID": "1", "MESSAGE_ID": "7ad2d189f7e94e70a38c781354912448", "MESSAGE": "Deactivated"}),
+                 (at + 25, {"UNIT": "burn.service", "_PID": "7", "MESSAGE_ID": "7ad2d189f7e94e70a38c781354912448", "MESSAGE": "not by the manager"})]
+    written = b""
+    for at, fields in sorted(rows, key=lambda row: row[0]):
+        written += b"__REALTIME_TIMESTAMP=%d\n__MONOTONIC_TIMESTAMP=%d\n_BOOT_ID=%s\n" % (at * 1e6, (at - now + 9000) * 1e6, b"0b6f9b0c2d1e4c43" * 2)
+        written += "".join("%s=%s\n" % field for field in fields.items()).encode() + b"\n"
+    (tmp_path / "export").write_bytes(written)
+    subprocess.run([str(WRITER), "-o", str(tmp_path / "x.journal"), str(tmp_path / "export")], check=True, stderr=subprocess.PIPE)
+    entries = [entry("import --all"), entry("report")._replace(line=_crontab.Line(3, 0, "job", "* * * * *", "root", "report"))]
+    times = _job_times.look(Journal(tmp_path / "x.journal", now), entries, ["burn.service", "none.service"])
+    assert [round(seconds) for seconds in times.entries["/etc/crontab:2"]] == [20, 21, 22, 23, 24]
+    assert [round(seconds) for seconds in times.entries["/etc/crontab:3"]] == [200] * 5
+    assert {unit: [round(seconds) for seconds in found] for unit, found in times.units.items()} == {"burn.service": [7] * 5}
+
+
 # what goes wrong
 
 
@@ -149,6 +203,8 @@ def test_a_journalctl_that_answers_rubbish(tmp_path: Path, rubbish: bytes) -> No
 @pytest.mark.skipif(not ROOT, reason="only root may become another user")
 def test_an_ordinary_user_is_told_what_is_denied() -> None:
     def as_nobody(machine: Machine, options: Options) -> Reading:
+        # what it loads is loaded while this interpreter's own files may be read
+        assert _jobs.collect(machine, options).status == "ok"
         os.setgroups([])
         os.setgid(65534)
         os.setuid(65534)
