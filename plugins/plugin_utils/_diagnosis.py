@@ -16,6 +16,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host._text import
 from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import SCHEMA, Loaded
 from ansible_collections.oncall.pressure.plugins.plugin_utils._earlier import Fired, held
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import Rule
+from ansible_collections.oncall.pressure.plugins.plugin_utils._shared_jobs import shared_jobs, tell
 from ansible_collections.oncall.pressure.plugins.plugin_utils._timeline import Given, lately
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import text
 from ansible_collections.oncall.pressure.plugins.plugin_utils._verdict import Thresholds, judge
@@ -39,7 +40,9 @@ def diagnose(
     counts = {"hosts": len(hosts), "healthy": 0, "incident": 0, "unknown": 0, "unreached": 0}
     for row in hosts.values():
         counts[row["state"] if row["reached"] else "unreached"] += 1
-    document = {"schema": SCHEMA, "hosts": {host: hosts[host] for host in sorted(hosts, key=natural)}, "fleet": counts}
+    shared = shared_jobs(sorted(loaded, key=lambda snapshot: natural(snapshot.host)))
+    tell(hosts, shared)
+    document = {"schema": SCHEMA, "hosts": {host: hosts[host] for host in sorted(hosts, key=natural)}, "fleet": counts, "shared_jobs": shared}
     return t.cast("dict[str, t.Any]", clean_tree(document))
 
 

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.oncall.pressure.plugins.plugin_utils._job_figures import together_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, known, num, pct, ratio, rows, text
 
 Row = t.Dict[str, t.Any]
 
 
 def host_figures(snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """The figures under ``derived`` of a host: kills, memory, cpu, io."""
-    return {"kills": _kills(snapshot), "memory": _memory(snapshot), "cpu": _cpu(snapshot), "io": _io(snapshot)}
+    """The figures under ``derived`` of a host: kills, memory, cpu, io, jobs."""
+    return {"kills": _kills(snapshot), "memory": _memory(snapshot), "cpu": _cpu(snapshot), "io": _io(snapshot), "jobs": together_figures(snapshot)}
 
 
 def _largest(items: list[Row], *path: str) -> Row | None:

@@ -17,7 +17,7 @@ import typing as t
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
 from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import Loaded
 from ansible_collections.oncall.pressure.plugins.plugin_utils._format import number, size
-from ansible_collections.oncall.pressure.plugins.plugin_utils._report import cause, command, fleet_line
+from ansible_collections.oncall.pressure.plugins.plugin_utils._report import cause, command, fleet_line, shared
 from ansible_collections.oncall.pressure.plugins.plugin_utils._timeline import sentence
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, num, rows, text
 
@@ -54,6 +54,8 @@ def markdown(diagnosis: t.Mapping[str, t.Any], loaded: t.Sequence[Loaded], probl
     for host, row in hosts.items():
         if row["verdicts"]:
             lines += _sick(host, row)
+    alike = diagnosis.get("shared_jobs") or []
+    lines += ["## The same job on several hosts", "", *("- %s" % plain(shared(job)) for job in alike), ""] if alike else []
     quiet = {host: row for host, row in hosts.items() if row["state"] == "unknown"}
     if quiet:
         lines += ["## Not known", "", "| host | why |", "| --- | --- |"]

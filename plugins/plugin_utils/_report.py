@@ -14,6 +14,7 @@ import textwrap
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import visible
+from ansible_collections.oncall.pressure.plugins.plugin_utils._shared_jobs import sentence_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._timeline import shown
 
 #: Columns that a line should not pass. What cannot be broken (a path) may.
@@ -26,6 +27,7 @@ SOME: t.Final = ("-i", "INVENTORY")
 _EVIDENCE = 4
 _NEXT = 3
 _ALSO = 3
+_SHARED = 2
 
 #: What is done after everything else.
 _LAST = "restart_service"
@@ -45,8 +47,18 @@ def screen(diagnosis: t.Mapping[str, t.Any], report: str | None = None, problems
         elif row["state"] != "healthy":
             kind = "UNKNOWN" if row["reached"] else "UNREACHED"
             blocks += wrapped("%s  %s  " % (host.ljust(min(width, 40)), kind), row["reason"] or "nothing was measured", len(host.ljust(min(width, 40))) + 2)
+    for job in (diagnosis.get("shared_jobs") or [])[:_SHARED]:
+        blocks += wrapped("", shared(job), 2)
     blocks += ["rule left out: %s" % problem for problem in problems]
     return visible_lines([*blocks, fleet_line(diagnosis["fleet"], hosts, report)])
+
+
+def shared(job: t.Mapping[str, t.Any]) -> str:
+    """A job that is on several hosts, in a line."""
+    said = sentence_of(job)
+    if job["running"]:
+        said += "; it runs now on %s" % ", ".join(job["running"][:5])
+    return said + ("; it works on %s" % job["target"] if job["target"] else "")
 
 
 def visible_lines(lines: t.Iterable[str]) -> str:

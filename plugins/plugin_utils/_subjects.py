@@ -51,6 +51,7 @@ _COLLECTORS = {
     "derived.web": "services",
     "derived.traffic": "nginx",
     "derived.job": "jobs",
+    "derived.jobs": "jobs",
     "derived.logs": "logs",
     "derived.connections": "connections",
     "job": "jobs",

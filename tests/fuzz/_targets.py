@@ -23,10 +23,12 @@ from ansible_collections.oncall.pressure.plugins.module_utils._parse import (
     _command_wrappers,
     _connections,
     _cron_command,
+    _cron_log,
     _crontab,
     _engine_api,
     _health_url,
     _history,
+    _job_files,
     _journal_export,
     _kernel_oom,
     _log_format,
@@ -101,6 +103,16 @@ CRONTABS = (
     "SHELL=/bin/sh\nMAILTO=\"\"\n# m h dom mon dow command\n*/5 * * * * root /usr/bin/flock -n /tmp/x /srv/import --all > /dev/null 2>&1\n"
     "@daily root test -x /a && /a %in\n",
     "0 3 1-15/2 jan,feb mon-fri cd / && run-parts --report /etc/cron.daily\n\r\n@reboot /bin/true\n17 * * * *\troot    cd / ; x\\%y\n",
+)
+CRON_LOG = (
+    "Nov 28 07:36:01 web-3 CRON[22121]: pam_unix(cron:session): session opened for user nobody(uid=65534) by (uid=0)\n"
+    "Nov 28 07:36:01 web-3 CRON[22126]: (nobody) CMD (  sleep 3; true )\nNov 28 07:36:04 web-3 CRON[22121]: pam_unix(cron:session): session closed for user "
+    "nobody\n", "2026-11-28T07:36:01.5+00:00 web-3 CROND[7]: (root) CMD (run-parts /etc/cron.hourly)\n(root) CMDEND (run-parts /etc/cron.hourly)\n",
+    "(root) CMD ([12160] cd / && run-parts --report /etc/cron.hourly)\n(root) END ([12160] cd / && run-parts --report /etc/cron.hourly)\n",
+)
+JOB_FILES = (
+    "#!/bin/sh\n# atrun uid=0 gid=0\numask 22\nA=b; export A\ncd /root || {\n\t echo 'Execution directory inaccessible' >&2\n\t exit 1\n}\necho a\n",
+    "SHELL=/bin/sh\n1\t5\tcron.daily\trun-parts --report /etc/cron.daily\n@monthly\t15\tcron.monthly\trun-parts /etc/cron.monthly\n", "a0000101c8b618 20261128",
 )
 OOM = (
     "[ 1234.567890] gunicorn invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n"
@@ -246,6 +258,19 @@ def crontab(text: str) -> Any:
     return [(line, _cron_command.commands(_cron_command.script(line.command or ""))) for line in lines], _crontab.seems_system(data)
 
 
+def cron_log(text: str) -> Any:
+    """The runs in a syslog file, and in lines of cron itself that stand one second apart."""
+    lines = [_cron_log.Line(float(place), place % 7, line, "" if place % 3 else "9") for place, line in enumerate(text.split("\n"))]
+    written = _cron_log.lines_of(text, lambda line: _log_time.moment(line, _NOW, 0.0))
+    return _cron_log.runs(lines), _cron_log.runs(written), _cron_log.unit_runs((line.at, line.text, _cron_log.STARTING) for line in lines)
+
+
+def job_files(text: str) -> Any:
+    """A job of at, an anacrontab, what they are called and when they ran."""
+    words = text.split()
+    return _job_files.commands(text), _job_files.anacrontab(text), [(_job_files.spooled(word), _job_files.stamp(word)) for word in words]
+
+
 def due(text: str) -> Any:
     """The times of a schedule, a week of them."""
     return _crontab.next_runs(text, datetime.datetime(2026, 2, 27, 23, 59), 604800.0, 50)
@@ -339,6 +364,9 @@ TARGETS: tuple[Target, ...] = (
     Target("_cron_command.is_run_of", lambda text: _cron_command.is_run_of(text, text.split(" ")), CRONTABS),
     Target("_crontab.read", crontab, CRONTABS),
     Target("_crontab.next_runs", due, ("*/5 * * * *", "0 3 1-15/2 jan,feb mon-fri", "@daily", "59 23 31 2 7", "0-59/0 * * * *", "* * 29 2 *")),
+    Target("_crontab.starts", lambda text: _crontab.starts(text, datetime.datetime(2026, 2, 27, 23, 59)), ("*/5 * * * *", "0 3 1-15/2 jan,feb mon-fri")),
+    Target("_cron_log.runs", cron_log, CRON_LOG),
+    Target("_job_files.commands", job_files, JOB_FILES),
     Target("_health_url.problem", lambda text: _health_url.problem({"a": text}), ("http://127.0.0.1:8000/health?x=y", "https://u:p@[::1]:443/")),
     Target("_kernel_oom.parse", _kernel_oom.parse, OOM),
     Target("_log_format.compile_format", lambda text: _log_format.compile_format("x", text, "json"), FORMATS),

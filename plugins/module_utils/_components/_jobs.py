@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Scheduled jobs: entries of crontabs, timers of systemd, which of them run now, how often at once, what they use and when they are due.
+"""Scheduled jobs: entries of crontabs, timers of systemd, which of them run now, how often at once, what they use, when they are due, how long
+they usually take, which start together; and what run-parts, at and anacron run.
 
 Private to oncall.pressure: no stable interface. Read-only. Runs are the children of cron's own forks, matched to entries by their command
 and user; a job that left its parent (a daemon) is no run any more.
@@ -14,7 +15,7 @@ import datetime
 import re
 import typing as t
 
-from ansible_collections.oncall.pressure.plugins.module_utils._components import _cron_runs
+from ansible_collections.oncall.pressure.plugins.module_utils._components import _cron_runs, _job_lists, _job_times
 from ansible_collections.oncall.pressure.plugins.module_utils._components._crontabs import Entry, crontabs, entries_of
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, Reading, absent, denied, ok, partial
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
@@ -34,26 +35,37 @@ _YEAR_S = 366 * 86400.0
 
 
 def collect(machine: Machine, options: Options) -> Reading:
-    """``{"cron": [...], "timers": [...], "unmatched": [...]}`` as docs/architecture.md says."""
+    """``jobs`` as docs/architecture.md says."""
     tabs, problems = crontabs(machine)
     entries = entries_of(tabs)
     waiting, problem = timers(machine)
     runs = _cron_runs.look(machine, options.window_s, options.own_pids)
     if problem is not None:
         problems.append(problem)
-    if not tabs and waiting is None and runs is None:
-        return denied("; ".join(problems)) if problems else absent("neither crontabs nor timers of systemd are here")
+    anacron = _job_lists.anacron(machine, problems)
+    spooled = _job_lists.at_jobs(machine, problems)
+    if not tabs and waiting is None and runs is None and anacron is None and not spooled:
+        return denied("; ".join(problems)) if problems else absent("neither crontabs nor timers of systemd are here, and no jobs of at or anacron")
     if len(entries) > _ENTRIES:
         problems.append("only %d of %d entries are shown" % (_ENTRIES, len(entries)))
-    data = dict(rows(machine, entries, runs or []), timers=waiting)
+    # where systemd does not answer, it is not asked again
+    times = _job_times.look(machine, entries, [row["activates"] for row in waiting or [] if row["activates"]])
+    data = dict(
+        rows(machine, entries, runs or [], times.entries), timers=waiting if waiting is None else [
+            dict(row, **_job_times.figures(times.units.get(row["activates"]))) for row in waiting],
+        run_parts=_job_lists.run_parts(machine, entries, anacron or [], problems), at=spooled, anacron=anacron,
+        same_minute=_job_lists.same_minute(machine.now(), entries[:_ENTRIES], waiting or [], spooled or []),
+    )
     return partial(data, "; ".join(problems)) if problems else ok(data)
 
 
-def rows(machine: Machine, entries: t.Sequence[Entry], runs: t.Sequence[_cron_runs.Run]) -> dict[str, t.Any]:
+def rows(
+    machine: Machine, entries: t.Sequence[Entry], runs: t.Sequence[_cron_runs.Run], times: t.Mapping[str, t.Sequence[float]]
+) -> dict[str, t.Any]:
     """``cron`` and ``unmatched``: every entry with its runs, those that run first where there are too many."""
     given, unmatched = _cron_runs.assign(machine, entries, runs)
     now = datetime.datetime.fromtimestamp(machine.now())
-    found = [_row(entry, given.get(entry.id, []), now) for entry in entries]
+    found = [dict(_row(entry, given.get(entry.id, []), now), **_job_times.figures(times.get(entry.id))) for entry in entries]
     found.sort(key=lambda row: not row["running"])
     return {"cron": found[:_ENTRIES], "unmatched": [dict(run.row(), command=run.command(_COMMAND)) for run in unmatched[:_cron_runs.SHOWN]]}
 

@@ -10,8 +10,10 @@ Private to oncall.pressure: no stable interface. Read-only.
 from __future__ import annotations
 
 import re
+import stat
 import typing as t
 
+from ansible_collections.oncall.pressure.plugins.module_utils._components._daemons import root_of
 from ansible_collections.oncall.pressure.plugins.module_utils._components._own_root import own_root
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._tail import Tail, open_tail
@@ -23,6 +25,8 @@ _PROCESSES = 4096
 _FILES_EACH = 256
 _LINKS = 30000
 _LOGS = 60
+#: Names of a folder that are looked through for what a log was rotated to.
+_ROTATED = 4096
 
 #: Of processes of one parent and one name (workers of one master) so many are looked at: they hold the same logs open.
 _ALIKE = 2
@@ -37,6 +41,9 @@ _ACCESS = re.compile(r"access", re.IGNORECASE)
 #: What writes down what others say: that is read from the journal, or stands in these files under other names.
 _COLLECTING = (b"rsyslogd", b"syslog-ng", b"systemd-journal")
 _NGINX = (b"nginx", b"openresty", b"angie")
+#: How a line of nginx's errors begins; its requests, whose logs may have any name too, are counted elsewhere.
+_NGINX_ERROR = re.compile(rb"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[[a-z]{4,6}\] ", re.MULTILINE)
+_SNIFF = 8192
 
 #: File systems of which a server that is gone, or a program that is stopped, hangs whoever looks.
 _HANGING = re.compile(r"(?:nfs|cifs|smb|fuse|ceph|gluster|afs|lustre)")
@@ -51,11 +58,15 @@ _OF_OTHERS: t.Final = (
 
 
 class LogFile(t.NamedTuple):
-    """A log that a process has open. path: its name for people; service: the id of the service whose lines they are."""
+    """A log that a process has open. path: its name for people; service: the id of the service whose lines they are.
+
+    older: what it was rotated to, where that was written to within the window; null where there is none, or it is not safe to open.
+    """
 
     path: str
     service: str
     tail: Tail
+    older: Tail | None = None
 
 
 class Found(t.NamedTuple):
@@ -72,8 +83,8 @@ class _Process(t.NamedTuple):
     name: bytes
 
 
-def open_logs(machine: Machine, own_pids: t.AbstractSet[int], with_collecting: bool) -> Found:
-    """Find them. ``with_collecting``: also those of a syslog daemon, where nothing else tells what services say."""
+def open_logs(machine: Machine, own_pids: t.AbstractSet[int], with_collecting: bool, since: float = float("inf")) -> Found:
+    """Find them. ``with_collecting``: also those of a syslog daemon, where nothing else tells what services say; ``since``: when the window begins."""
     found = Found([], 0, [])
     prefix = own_root(machine).prefix
     seen: set[tuple[int, int]] = set()
@@ -93,7 +104,7 @@ def open_logs(machine: Machine, own_pids: t.AbstractSet[int], with_collecting: b
             links += 1
             path = _link(machine, folder + "/" + name)
             if path is not None and _is_log(path, process) and len(found.files) < _LOGS:
-                _add(machine, process, name, path, prefix, seen, found)
+                _add(machine, process, name, path, prefix, seen, found, since)
         if links > _LINKS:
             found.problems.append("only the first %d open files were looked at" % links)
             break
@@ -133,12 +144,14 @@ def _is_log(path: str, process: _Process) -> bool:
     if not path.startswith("/") or path.endswith(" (deleted)") or path.startswith(("/dev/", "/proc/", "/sys/")) or _BINARY.search(path):
         return False
     if process.name in _NGINX:
-        # its error logs may have any name; its requests are counted elsewhere
-        return not _ACCESS.search(path) and (_NAMED.search(path) is not None or "err" in path)
+        # what is not called so may be either, which its lines tell
+        return not _ACCESS.search(path)
     return _NAMED.search(path) is not None
 
 
-def _add(machine: Machine, process: _Process, name: str, path: str, prefix: str, seen: set[tuple[int, int]], found: Found) -> None:
+def _add(
+    machine: Machine, process: _Process, name: str, path: str, prefix: str, seen: set[tuple[int, int]], found: Found, since: float
+) -> None:
     """Open one, where the process writes to it and it was not met before."""
     folder = "/proc/%d" % process.pid
     try:
@@ -156,11 +169,49 @@ def _add(machine: Machine, process: _Process, name: str, path: str, prefix: str,
     except (OSError, ValueError):
         # it was closed meanwhile, or is a FIFO or a device of that name
         return
-    if tail.identity in seen:
+    if tail.identity in seen or process.name in _NGINX and "err" not in path and not _of_errors(tail):
         tail.close()
         return
     seen.add(tail.identity)
-    found.files.append(LogFile(path, service_of(machine, process.pid, path, process.name, prefix), tail))
+    older = _rotated(machine, process.pid, "%s/fd/%s" % (folder, name), path, since) if tail.changed >= since or not tail.size else None
+    found.files.append(LogFile(path, service_of(machine, process.pid, path, process.name, prefix), tail, older))
+
+
+def _rotated(machine: Machine, pid: int, opened: str, path: str, since: float) -> Tail | None:
+    """What a log was rotated to (plain files alone), where it was written to since then.
+
+    A name is no open file: whoever may write to the folder could let it point elsewhere. So it must be a file of the log's own owner, no link, in a
+    folder that only root and that owner may write to, and after it was opened the one that was looked at.
+    """
+    folder, dummy, base = path.rpartition("/")
+    root = root_of(machine, pid) + (folder or "/")
+    form = re.compile(re.escape(base) + r"[.-]\d[\d.-]{0,20}\Z")
+    try:
+        owner, place = machine.stat(opened).st_uid, machine.stat(root)
+        if place.st_uid not in (0, owner) or place.st_mode & 0o002:
+            return None
+        names = [root + "/" + name for name in machine.names(root)[:_ROTATED] if form.match(name)]
+        looked = [(machine.lstat(name), name) for name in names]
+        fitting = [(facts.st_mtime, name, (facts.st_dev, facts.st_ino)) for facts, name in looked
+                   if stat.S_ISREG(facts.st_mode) and facts.st_uid == owner and facts.st_mtime >= since and facts.st_size]
+        if not fitting:
+            return None
+        dummy_time, name, identity = max(fitting)
+        tail = open_tail(machine, name)
+    except OSError:
+        return None
+    if tail.identity == identity:
+        return tail
+    tail.close()
+    return None
+
+
+def _of_errors(tail: Tail) -> bool:
+    """Whether a file that nginx writes holds its errors."""
+    try:
+        return _NGINX_ERROR.search(tail.read(max(tail.size - _SNIFF, 0), _SNIFF)) is not None
+    except OSError:
+        return False
 
 
 def _file_system(machine: Machine, pid: int, mount: str) -> str:

@@ -83,7 +83,7 @@ def collect(machine: Machine, options: Options) -> Reading:
     window = _Window(now - options.traffic_window_s, now, float(local.tm_gmtoff or 0))
     started = machine.monotonic()
     units, journal = _journal(machine, window)
-    found = _log_files.open_logs(machine, options.own_pids, journal.status not in ("ok", "partial"))
+    found = _log_files.open_logs(machine, options.own_pids, journal.status not in ("ok", "partial"), window.start)
     files, problems = _files(machine, options, window, found.files, started)
     problems = found.problems + problems
     if found.denied:
@@ -190,6 +190,8 @@ class _Reader:
 
     def __init__(self, file: LogFile, window: _Window) -> None:
         self.file = file
+        self.tail = file.tail
+        self.older = file.older
         self.window = window
         self.source = _Source(file.service, file.path, 1)
         self.end = file.tail.size
@@ -199,8 +201,10 @@ class _Reader:
 
     def step(self) -> bool:
         """Read one chunk more; false where there is nothing more to read of it. Raises OSError."""
+        if self.end == 0 and self._rotated():
+            return self.left > 0
         begin = max(self.end - min(_CHUNK, self.left), 0)
-        data = self.file.tail.read(begin, self.end - begin)
+        data = self.tail.read(begin, self.end - begin)
         self.left -= len(data)
         if begin > 0:
             # a line that begins before the chunk belongs to the next one, but for one that fills it
@@ -212,15 +216,24 @@ class _Reader:
         if first is None:
             # no line of it is dated: of one that never is, nothing is known of when
             self.end = begin if self.dated else 0
-            return self.dated and self.end > 0 and self.left > 0
+            return self.dated and (self.end > 0 or self.older is not None) and self.left > 0
         self.dated = True
         oldest = self._moment(lines[first]) or 0.0
         start = 0 if oldest >= self.window.start else self._border(lines)
         self.add(lines[start:], forms)
         self.end = begin
-        reached = self.window.start if start or begin == 0 else oldest
+        # what stands before a file's beginning is in the one that it was rotated to, where there is one
+        reached = self.window.start if start or begin == 0 and self.older is None else oldest
         self.source.covered_s = max(self.window.now - max(reached, self.window.start), 0.001)
-        return start == 0 and begin > 0 and self.left > 0
+        return start == 0 and (begin > 0 or self.older is not None) and self.left > 0
+
+    def _rotated(self) -> bool:
+        """Go on with what the file was rotated to; false where there is none."""
+        if self.older is None:
+            return False
+        self.tail, self.older = self.older, None
+        self.end = self.tail.size
+        return True
 
     def _lines(self, data: bytes) -> list[str]:
         return [line for line in decode(data).split("\n") if line]
@@ -286,7 +299,7 @@ def _files(
     readers = [_Reader(file, window) for file in files]
     problems: list[str] = []
     # one that was not written to in the window holds nothing of it
-    active = [reader for reader in readers if reader.file.tail.size and reader.file.tail.changed >= window.start]
+    active = [reader for reader in readers if reader.older is not None or reader.file.tail.size and reader.file.tail.changed >= window.start]
     for reader in readers:
         if reader not in active:
             reader.source.covered_s = window.now - window.start
@@ -310,7 +323,9 @@ def _files(
     if unread:
         problems.append("%d log files were not read for want of time, one of them %s" % (len(unread), unread[0].file.path))
     for reader in readers:
-        reader.file.tail.close()
+        for tail in (reader.file.tail, reader.file.older):
+            if tail is not None:
+                tail.close()
     return [reader.source for reader in readers], problems
 
 

@@ -36,6 +36,10 @@ BEFORE_S = 3600.0
 _BEFORE_LEAST_S = 60.0
 
 _LOGS_LIMIT = 64
+_ERROR_LOGS = 16
+
+#: Levels at which nothing is written of upstreams that fail, and of requests that are limited.
+_SILENT = ("crit", "alert", "emerg")
 
 #: An address that speaks for so many others is a proxy. A client can make itself look like one by sending many forged
 #: X-Forwarded-For: it is then shown as a proxy, not blamed. To take a balancer for a client, and to limit it, is worse.
@@ -55,13 +59,14 @@ class Source(t.NamedTuple):
 
 
 class _Found(t.NamedTuple):
-    """What the configurations of all masters come to. rows: logs that cannot be read, as they stand in the document."""
+    """What the configurations of all masters come to. rows: logs that cannot be read, as they stand in the document; errors: the same of error logs."""
 
     sources: list[Source]
     rows: list[dict[str, t.Any]]
     proxies: list[str]
     configs: list[str]
     problems: list[str]
+    errors: list[dict[str, t.Any]]
 
 
 class _Coverage(t.NamedTuple):
@@ -83,7 +88,7 @@ def measure(machine: Machine, options: Options, bytes_limit: int, seconds_limit:
     running = _nginx_files.masters(machine, options.daemons)
     if not running:
         return absent("no nginx runs here")
-    found = _Found([], [], [], [], [])
+    found = _Found([], [], [], [], [], [])
     for master in running:
         _configured(machine, master, found)
     now = machine.now()
@@ -112,7 +117,7 @@ def read_into(machine: Machine, master: Master, tally: Tally, window_s: float, b
 
     Gives how many of these seconds were read (null: no log told any), and what was not read as it should be, one line each.
     """
-    found = _Found([], [], [], [], [])
+    found = _Found([], [], [], [], [], [])
     _configured(machine, master, found)
     now = machine.now()
     deadline = machine.uptime_s() + seconds_limit
@@ -151,6 +156,10 @@ def _configured(machine: Machine, master: Master, found: _Found) -> None:
     found.proxies.extend(settings.proxies)
     for name in settings.off[:8]:
         found.rows.append(_row("off", None, "absent", "server %s logs nothing" % name))
+    for written, level in settings.errors[:_ERROR_LOGS]:
+        row = _error_log(view, written, level)
+        if row not in found.errors:
+            found.errors.append(row)
     logs = list(settings.logs)
     if settings.default_log:
         logs.append(_nginx_config.Log("", "combined", False, ""))
@@ -175,6 +184,27 @@ def _includes(view: View, base: str, unread: list[str]) -> _nginx_config.Include
                 unread.append("%s: %s" % (path, problem.strerror))
 
     return include
+
+
+def _error_log(view: View, written: str, level: str) -> dict[str, t.Any]:
+    """Where errors go, and what of them cannot be seen there. The lines themselves are told under ``logs``, as those of any service."""
+    row: dict[str, t.Any] = {"path": clean(written or "error.log"), "level": level, "status": "ok", "reason": None}
+    place = "the journal, or the log of its container" if written in ("stderr", "/dev/stderr", "/dev/stdout") else "a syslog daemon"
+    if written.startswith(("syslog:", "memory:")) or written in ("stderr", "/dev/stderr", "/dev/stdout", "/dev/null"):
+        where = "into memory" if written.startswith("memory:") else "nowhere" if written == "/dev/null" else "to " + place
+        return dict(row, status="absent", reason="it goes %s and not to a file" % where)
+    path = view.log_path(written, "error.log")
+    try:
+        if path is None:
+            raise FileNotFoundError(2, "not found", written)
+        row["path"] = clean(path)
+        if view.log(path).real.startswith(("/dev/", "/proc/")):
+            return dict(row, status="absent", reason="it goes to the journal, or the log of its container, and not to a file")
+    except OSError as problem:
+        return dict(row, status="denied" if isinstance(problem, PermissionError) else "absent", reason=problem.strerror or "cannot be read")
+    if level in _SILENT:
+        return dict(row, status="partial", reason="its level is %s: upstreams that fail and requests that are limited are not written down" % level)
+    return row
 
 
 def _add_log(view: View, log: _nginx_config.Log, formats: t.Mapping[str, tuple[str, str]], found: _Found) -> None:
@@ -338,6 +368,7 @@ def _document(running: t.Sequence[Master], found: _Found, options: Options, tall
         "main_pid": running[0].pid, "config": clean(found.configs[0]) if found.configs else None, "workers": sum(master.workers for master in running),
         "window_s": options.traffic_window_s, "covered_s": None, "requests": None, "per_s": None, "before": None, "ratio": None,
         "clients": [], "paths": [], "pairs": [], "status": {}, "bytes": None, "slow": None, "distinct_clients": None, "error_bound": None, "logs": found.rows,
+        "error_logs": found.errors,
     }
     if not coverages:
         return data

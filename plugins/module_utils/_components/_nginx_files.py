@@ -31,6 +31,8 @@ _DEFAULT_LOGS = (
     "/var/log/nginx/access.log", "/usr/local/nginx/logs/access.log", "/usr/local/openresty/nginx/logs/access.log", "/opt/bitnami/nginx/logs/access.log",
 )
 
+_DEFAULT_ERRORS = tuple(path.replace("access.log", "error.log") for path in _DEFAULT_LOGS)
+
 _FILE_LIMIT = 1048576
 _LINKS_LIMIT = 40
 _NAMES_LIMIT = 4096
@@ -134,20 +136,20 @@ class View:
         except OSError:
             return False
 
-    def log_path(self, written: str) -> str | None:
-        """The absolute path of a log; "" asks for the one nginx writes without being told. Null where it is not found.
+    def log_path(self, written: str, name: str = "access.log") -> str | None:
+        """The absolute path of a log; "" asks for the one nginx writes without being told, which is called ``name``. Null where it is not found.
 
         What a relative name is relative to was compiled in; the files the master holds open tell it.
         """
         if written.startswith("/"):
             return written
-        tail = "/" + (written or "access.log")
+        tail = "/" + (written or name)
         opened = self._opened()
         for path in opened:
             if path.endswith(tail):
                 return path
         if not written:
-            return next((path for path in _DEFAULT_LOGS if self._machine.exists(self.real(path))), None)
+            return next((path for path in (_DEFAULT_LOGS if name == "access.log" else _DEFAULT_ERRORS) if self._machine.exists(self.real(path))), None)
         prefixes = (self._master.prefix,) if self._master.prefix else _PREFIXES
         return next((prefix + tail for prefix in prefixes if self._machine.exists(self.real(prefix + tail))), None)
 

@@ -131,16 +131,10 @@ def seems_system(data: bytes, commands: t.Container[str] = _PROGRAMS) -> bool:
 
 def next_runs(schedule: str, now: datetime.datetime, seconds: float, most: int = 1000) -> list[datetime.datetime] | None:
     """When a job is due after ``now`` (local time without a zone) within so many seconds, at most ``most`` times; null for ``@reboot``."""
-    text = _EVERY.get(schedule, schedule)
-    if text.startswith("@"):
+    sets = _sets(schedule)
+    if sets is None:
         return None
-    fields = text.split()
-    sets = [_field(field, place) for place, field in enumerate(fields)] if len(fields) == len(_BOUNDS) else [None]
-    if any(found is None for found in sets):
-        return None
-    minutes, hours, days, months, weekdays = (t.cast("frozenset[int]", found) for found in sets)
-    # where both days are restricted, either is enough
-    either = not fields[2].startswith("*") and not fields[4].startswith("*")
+    minutes, hours, days, months, weekdays, either = sets
     found: list[datetime.datetime] = []
     moment = now.replace(second=0, microsecond=0) + datetime.timedelta(minutes=1)
     end = now + datetime.timedelta(seconds=seconds)
@@ -156,6 +150,46 @@ def next_runs(schedule: str, now: datetime.datetime, seconds: float, most: int =
             found.append(moment)
         moment += datetime.timedelta(minutes=1)
     return found
+
+
+def starts(schedule: str, now: datetime.datetime, minutes_ahead: int = 1440) -> list[int]:
+    """In how many whole minutes after the present one a job starts, within so many: by hours and minutes, so that each minute is not looked at."""
+    sets = _sets(schedule)
+    if sets is None:
+        return []
+    minutes, hours, days, months, weekdays, either = sets
+    first = now.replace(second=0, microsecond=0)
+    found: list[int] = []
+    for day in range(minutes_ahead // 1440 + 2):
+        midnight = first.replace(hour=0, minute=0) + datetime.timedelta(days=day)
+        in_month, in_week = midnight.day in days, midnight.isoweekday() % 7 in weekdays
+        if midnight.month in months and (in_month or in_week if either else in_month and in_week):
+            before = int((midnight - first).total_seconds()) // 60
+            found += [before + 60 * hour + minute for hour in sorted(hours) for minute in sorted(minutes) if 0 < before + 60 * hour + minute <= minutes_ahead]
+    return found
+
+
+class _Sets(t.NamedTuple):
+    """When a job is due; either: a day of the month or one of the week is enough."""
+
+    minutes: frozenset[int]
+    hours: frozenset[int]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
+    either: bool
+
+
+def _sets(schedule: str) -> _Sets | None:
+    """Null for ``@reboot`` and for what is no schedule."""
+    text = _EVERY.get(schedule, schedule)
+    fields = text.split()
+    sets = [_field(field, place) for place, field in enumerate(fields)] if len(fields) == len(_BOUNDS) and not text.startswith("@") else [None]
+    if any(found is None for found in sets):
+        return None
+    minutes, hours, days, months, weekdays = (t.cast("frozenset[int]", found) for found in sets)
+    # where both days are restricted, either is enough
+    return _Sets(minutes, hours, days, months, weekdays, not fields[2].startswith("*") and not fields[4].startswith("*"))
 
 
 def _field(text: str, place: int) -> frozenset[int] | None:

@@ -151,6 +151,17 @@ SIGNALS: t.Final[tuple[Signal, ...]] = (
     Signal("nginx_limit_conn", "nginx", "a request was refused by limit_conn",
            (("limiting connections by zone", r"limiting connections by zone \"(?P<about>[^\"]{1,100})\""),)),
 
+    Signal("nginx_body_too_large", "nginx", "a request was refused: its body is larger than client_max_body_size",
+           (("client intended to send too large", r"client intended to send too large (?:chunked )?body: [\d+]{1,41} bytes"),)),
+    Signal("nginx_upstream_header", "nginx", "the head of an answer did not fit into the buffer for it",
+           (("upstream sent too big header", r"upstream sent too big header .{0,800}?" + _UPSTREAM),)),
+    Signal("nginx_upstream_unresolved", "nginx", "the name of what requests are passed to could not be resolved",
+           ((" could not be resolved (", r"(?:\] \d+#\d+: \*\d+ |^)(?P<about>[A-Za-z0-9_.-]{1,200}) could not be resolved \("),)),
+    Signal("nginx_worker_signal", "nginx", "a worker was ended by a signal: 9 is the kernel for want of memory, or a person; 11 a fault of its own",
+           ((" exited on signal ", r"worker process \d+ exited on signal (?P<about>\d{1,3})"),)),
+    Signal("nginx_to_disk", "nginx", "a body or an answer was larger than its buffers and went to disk",
+           ((" is buffered to a temporary file", r"a(?:n upstream response| client request body) is buffered to a temporary file"),), True),
+
     Signal("memory_error", "any", "Python got no memory", (("MemoryError", r"(?:^|[\s(\"'])(?:numpy\.\S{0,80})?_?(?:Array)?MemoryError(?:[:('\"]|$)"),)),
     Signal("cannot_allocate_memory", "any", "the kernel gave no memory: a limit is reached, or it does not overcommit",
            (("Cannot allocate memory", r"Cannot allocate memory"), ("Can't allocate memory", r"Can't allocate memory"))),

@@ -233,6 +233,7 @@ class Settings(t.NamedTuple):
 
     logs: those in force for some request, each once; formats: name to (escape, text); off: servers that log nothing;
     default_log: whether the log that nginx writes without being told is in force; proxies: arguments of set_real_ip_from.
+    errors: (where, the least level that is written) of each error_log, each once; "" is the one that nginx writes without being told.
     """
 
     logs: list[Log]
@@ -247,6 +248,7 @@ class Settings(t.NamedTuple):
     passes: list[str]
     limit_zones: list[tuple[str, ...]]
     limits: list[tuple[str, int, tuple[str, ...]]]
+    errors: list[tuple[str, str]]
 
 
 def walk(directives: t.Iterable[Directive]) -> t.Iterator[Directive]:
@@ -264,7 +266,7 @@ def walk(directives: t.Iterable[Directive]) -> t.Iterator[Directive]:
 
 def settings(directives: t.Sequence[Directive]) -> Settings:
     """The settings of a configuration's directives, those of a fragment that has no http block too."""
-    found = Settings([], {}, [], False, [], None, None, None, {}, [], [], [])
+    found = Settings([], {}, [], False, [], None, None, None, {}, [], [], [], _errors(directives))
     single: dict[str, str] = {}
     for directive in walk(directives):
         name, parameters = directive.name, directive.parameters
@@ -293,6 +295,22 @@ def settings(directives: t.Sequence[Directive]) -> Settings:
         default_log=default, real_ip_header=single.get("real_ip_header"), worker_processes=single.get("worker_processes"),
         worker_connections=int(connections) if connections.isdecimal() and len(connections) <= 10 else None,
     )
+
+
+def _errors(directives: t.Sequence[Directive]) -> list[tuple[str, str]]:
+    """Every error_log, each once. One in an inner level takes the place of those outside it there; outside they are in force all the same."""
+    found: dict[tuple[str, str], None] = {}
+    if not any(directive.name == "error_log" and directive.parameters for directive in directives):
+        found["", "error"] = None
+    for directive in walk(directives):
+        if directive.name == "error_log" and directive.parameters:
+            levels = [word for word in directive.parameters[1:] if word in LEVELS or word.startswith("debug_")]
+            found[directive.parameters[0], "debug" if levels and levels[0].startswith("debug") else levels[0] if levels else "error"] = None
+    return list(found)
+
+
+#: What an error_log may be told to write, and all that is worse.
+LEVELS: t.Final = ("debug", "info", "notice", "warn", "error", "crit", "alert", "emerg")
 
 
 def _logs(block: t.Sequence[Directive], inherited: list[Log] | None, found: Settings, http: bool) -> bool:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import typing as t
@@ -14,10 +15,12 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from ansible_collections.oncall.pressure.plugins.module_utils._components import _cron_runs, _jobs, _snapshot
+from ansible_collections.oncall.pressure.plugins.module_utils._components import _cron_runs, _job_times, _jobs, _snapshot
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
+from ansible_collections.oncall.pressure.plugins.module_utils._parse import _crontab
 
+RECORDED = Path(__file__).resolve().parents[1] / "recordings" / "jobs" / "debian-12"
 SCHEMA = json.loads((Path(__file__).resolve().parents[3] / "roles/diagnose/files/schemas/snapshot.json").read_text(encoding="utf-8"))
 NOW = 1795260900
 
@@ -153,3 +156,139 @@ def test_a_process_that_is_no_cron_any_more_has_no_jobs(host: Host) -> None:
     host.process(44, 1, "bash", ["bash"], [45])
     host.process(45, 44, "sleep", ["sleep", "5"])
     assert _cron_runs.look(host.machine(), 0.0) is None
+
+
+# what no crontab line says
+
+
+def test_what_run_parts_of_debian_runs(host: Host) -> None:
+    host.file("/etc/crontab", "17 * * * * root cd / && run-parts --report /etc/cron.hourly\n"
+              "25 6 * * * root test -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.daily; }\n5 5 * * * me run-parts --regex=x /etc/odd.d\n")
+    host.file("/var/spool/cron/crontabs/me", "* * * * * run-parts /root/private\n")
+    for name, mode in (("logrotate", 0o755), ("backup.sh", 0o755), ("report", 0o644), (".placeholder", 0o644)):
+        host.file("/etc/cron.daily/" + name, "")
+        os.chmod(str(host.folder / "etc/cron.daily" / name), mode)
+    (host.folder / "etc/cron.daily/folder").mkdir()
+    host.file("/root/private/secret", "")
+    found = {row["folder"]: row for row in collect(host).data["run_parts"]}
+    assert sorted(found) == ["/etc/cron.daily", "/etc/cron.hourly", "/etc/odd.d"]
+    assert (found["/etc/cron.daily"]["scripts"], found["/etc/cron.daily"]["by"]) == (["logrotate"], ["/etc/crontab:2"])
+    assert found["/etc/cron.daily"]["left_out"] == [
+        {"name": "backup.sh", "why": "its name"}, {"name": "folder", "why": "no file"}, {"name": "report", "why": "not executable"}]
+    assert (found["/etc/cron.hourly"]["scripts"], found["/etc/odd.d"]["scripts"]) == ([], None)
+
+
+def test_what_run_parts_of_red_hat_runs(host: Host) -> None:
+    host.file("/usr/bin/run-parts", "#!/usr/bin/bash\n")
+    host.file("/etc/anacrontab", "1 5 cron.daily nice run-parts /etc/cron.daily\n")
+    for name in ("logrotate", "backup.sh", "old.rpmsave", "edited~", "denied", "jobs.deny"):
+        host.file("/etc/cron.daily/" + name, "denied\n")
+        os.chmod(str(host.folder / "etc/cron.daily" / name), 0o755 if name != "jobs.deny" else 0o644)
+    (row,) = collect(host).data["run_parts"]
+    assert (row["by"], row["scripts"]) == (["anacron:cron.daily"], ["backup.sh", "logrotate"])
+    assert {left["name"]: left["why"] for left in row["left_out"]} == {
+        "denied": "jobs.deny", "edited~": "its name", "jobs.deny": "not executable", "old.rpmsave": "its name"}
+
+
+def test_jobs_of_at(host: Host) -> None:
+    spool = "/var/spool/cron/atjobs/"
+    host.file(spool + ".SEQ", "00001\n")
+    host.file(spool + "a0000101c8b618", (RECORDED / "at-job").read_text(encoding="utf-8"))
+    host.file(spool + "b0000201c8b564", "#!/bin/sh\nTOKEN=s3cr3t; export TOKEN\nimport\n")
+    host.file(spool + "=0000301c8b000", (RECORDED / "at-job").read_text(encoding="utf-8"))
+    os.symlink("/etc/shadow", str(host.folder / (spool + "c0000401c8b618").lstrip("/")))
+    rows = collect(host).data["at"]
+    assert [(row["id"], row["queue"], row["batch"], row["running"]) for row in rows] == [
+        ("3", "=", False, True), ("2", "b", True, False), ("1", "a", False, False)]
+    assert rows[2]["command"] == "echo hello world; /usr/bin/python3 /srv/x.py --password=REDACTED" and rows[1]["command"] is None
+    assert rows[2]["user"] == ("root" if os.getuid() == 0 else "me") and rows[2]["due_in_s"] == 1795861920.0 - NOW
+    assert "s3cr3t" not in str(rows)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_queue_that_may_not_be_read_is_said(host: Host) -> None:
+    host.file("/etc/crontab", "* * * * * root true\n")
+    (host.folder / "var/spool/cron/atjobs").mkdir(parents=True, mode=0o000)
+    reading = collect(host)
+    assert reading.status == "partial" and "jobs of at are not known" in reading.reason and reading.data["at"] is None
+
+
+def test_a_queue_that_is_no_folder_of_ours_is_said(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.file("/etc/crontab", "* * * * * root true\n")
+    machine = host.machine()
+    names = machine.names
+
+    def denied(path: str) -> list[str]:
+        if path == "/var/spool/cron/atjobs":
+            raise PermissionError(13, "Permission denied", path)
+        return names(path)
+
+    monkeypatch.setattr(machine, "names", denied)
+    reading = _jobs.collect(machine, Options(window_s=1.0))
+    assert reading.status == "partial" and reading.reason == "/var/spool/cron/atjobs may not be read (Permission denied): jobs of at are not known"
+
+
+def test_anacron(host: Host) -> None:
+    host.file("/etc/anacrontab", "1\t5\tcron.daily\trun-parts --report /etc/cron.daily\n@monthly\t15\tcron.monthly\tnever\n7 1 .odd x\n")
+    host.file("/var/spool/anacron/cron.daily", "20261121\n")
+    os.utime(str(host.folder / "var/spool/anacron/cron.daily"), (NOW - 7200, NOW - 7200))
+    host.file("/var/spool/anacron/.odd", "20261121\n")
+    rows = collect(host).data["anacron"]
+    assert [(row["id"], row["schedule"], row["period_s"], row["delay_s"], row["last_on"], row["last_age_s"]) for row in rows] == [
+        ("cron.daily", "1", 86400.0, 300.0, "2026-11-21", 7200.0), ("cron.monthly", "@monthly", None, 900.0, None, None),
+        (".odd", "7", 604800.0, 60.0, None, None)]
+
+
+# how long, and together
+
+
+def journal(rows: t.Sequence[tuple[float, dict[str, str]]]) -> str:
+    return "".join("__REALTIME_TIMESTAMP=%d\n" % (at * 1e6) + "".join("%s=%s\n" % field for field in fields.items()) + "\n" for at, fields in reversed(rows))
+
+
+def test_how_long_jobs_take_by_the_journal(host: Host) -> None:
+    host.file("/etc/crontab", "* * * * * me sleep 7 && echo 100\\%done\n*/5 * * * * me never seen\n")
+    host.timers()
+    (host.folder / "run/systemd/journal").mkdir(parents=True)
+    rows: list[tuple[float, dict[str, str]]] = []
+    for begin, took in ((NOW - 300.0, 7.0), (NOW - 200.0, 9.5), (NOW - 100.0, 70.0)):
+        rows += [(begin, {"MESSAGE": "pam_unix(cron:session): session opened for user me(uid=7) by (uid=0)", "SYSLOG_PID": "10", "_PID": "10"}),
+                 (begin, {"MESSAGE": "(me) CMD (sleep 7 && echo 100%done)", "SYSLOG_PID": "11", "_PID": "11"}),
+                 (begin + took, {"MESSAGE": "pam_unix(cron:session): session closed for user me", "SYSLOG_PID": "10", "_PID": "10"})]
+    rows += [(NOW - 90.0, {"UNIT": "burn.service", "MESSAGE_ID": "7d4958e842da4a758f6c1cdc7b36dcc5", "_PID": "1"}),
+             (NOW - 60.0, {"UNIT": "burn.service", "MESSAGE_ID": "7ad2d189f7e94e70a38c781354912448", "_PID": "1"})]
+    units = ["burn.service", "systemd-tmpfiles-clean.service"]
+    host.commands["journalctl --no-pager -o export -r -n 3000 " + " ".join(_job_times.question(NOW, units))] = {"status": 0, "out": journal(rows)}
+    show = "systemctl show --no-pager --property=Id,InactiveExitTimestampMonotonic,InactiveEnterTimestampMonotonic -- "
+    host.commands[show + "systemd-tmpfiles-clean.service"] = {
+        "status": 0, "out": "Id=systemd-tmpfiles-clean.service\nInactiveExitTimestampMonotonic=5000000\nInactiveEnterTimestampMonotonic=5250000\n"}
+    data = collect(host).data
+    assert [(row["usual_s"], row["longest_s"], row["runs_seen"]) for row in data["cron"]] == [(9.5, 70.0, 3), (None, None, None)]
+    assert [(row["usual_s"], row["runs_seen"]) for row in data["timers"]] == [(30.0, 1), (0.2, 1)]
+
+
+def test_how_long_jobs_take_by_files(host: Host) -> None:
+    host.file("/etc/crontab", "* * * * * nobody sleep 3; true % in\n")
+    text = (RECORDED / "cron-level-1.log").read_text(encoding="utf-8").replace("Nov 28 07:36", "Nov 21 07:36")
+    lines = text.splitlines(True)
+    host.file("/var/log/syslog", "".join(line for line in lines if "pam_unix" not in line))
+    host.file("/var/log/auth.log", "".join(line for line in lines if "pam_unix" in line))
+    for name in ("syslog", "auth.log"):
+        os.utime(str(host.folder / "var/log" / name), (NOW - 60, NOW - 60))
+    (row,) = collect(host).data["cron"]
+    assert (row["usual_s"], row["longest_s"], row["runs_seen"]) == (3.0, 3.0, 1)
+
+
+def test_minutes_in_which_many_start(host: Host) -> None:
+    host.file("/etc/crontab", "0 * * * * me one\n0 */12 * * * me two\n*/30 * * * * me three\n#oncall-pressure paused# 0 * * * * me four\n7 3 * * * me five\n")
+    found = collect(host).data["same_minute"]
+    assert [(row["times"], row["count"], row["jobs"]) for row in found] == [(2, 3, ["/etc/crontab:1", "/etc/crontab:2", "/etc/crontab:3"])]
+    assert 0 < found[0]["in_s"] <= 43200 and found[0]["at"].endswith(":00:00Z")
+
+
+def test_minutes_of_a_day_are_those_that_are_looked_at_one_by_one() -> None:
+
+    now = datetime.datetime(2026, 2, 27, 23, 59, 30)
+    for schedule in ("*/7 * * * *", "0 3 * * *", "59 23 28 2 5", "30 0-4/2 1 * mon", "@hourly", "@daily", "@reboot", "1 2 31 2 *"):
+        one_by_one = _crontab.next_runs(schedule, now, 86400.0 - 30.0, 2000) or []
+        assert _crontab.starts(schedule, now) == [int((moment - now.replace(second=0)).total_seconds()) // 60 for moment in one_by_one]

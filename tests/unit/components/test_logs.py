@@ -272,6 +272,51 @@ def test_what_is_no_log_is_left_alone(host: Host) -> None:
     assert {row["source"] for row in host.collect().data["services"]} == {"/var/log/nginx/error.log", "/var/log/syslog"}
 
 
+def test_what_nginx_writes_is_known_by_its_lines(host: Host) -> None:
+    # an error_log may have any name, and so may the log of requests
+    host.process(11, "nginx", "nginx.service", f1="/srv/shop/oddly", f2="/var/log/nginx/shop.log")
+    now = time.gmtime(NOW - 3)
+    host.file("/srv/shop/oddly", time.strftime("%Y/%m/%d %H:%M:%S", now) + " [warn] 7#7: *1 a client request body is buffered to a temporary file /tmp/1\n")
+    host.file("/var/log/nginx/shop.log", time.strftime('192.0.2.7 - - [%d/%b/%Y:%H:%M:%S +0000] "GET / HTTP/1.1" 200 5 "-" "-"\n', now))
+    assert [row["source"] for row in host.collect().data["services"]] == ["/srv/shop/oddly"]
+
+
+def rotated(host: Host, now: str, before: str, name: str = "shop.log.1", **changed: t.Any) -> t.Any:
+    """What is told of a log that was rotated 60 s ago."""
+    if not (host.folder / "proc/9").exists():
+        host.process(9, "app", "shop.service", f1="/srv/logs/shop.log")
+    host.file("/srv/logs/shop.log", now)
+    host.file("/srv/logs/" + name, before)
+    folder = host.folder / "srv/logs"
+    for path, at in ((folder / "shop.log", NOW - 1), (folder / name, NOW - 60)):
+        os.utime(str(path), (at, at))
+    os.chmod(str(folder), changed.get("mode", 0o755))
+    (row,) = host.collect().data["services"]
+    return row
+
+
+@pytest.mark.parametrize("name", ["shop.log.1", "shop.log-20261128"])
+def test_a_log_that_was_rotated_within_the_window(host: Host, name: str) -> None:
+    row = rotated(host, "%s now\n" % stamp(NOW - 30), "".join("%s before %d\n" % (stamp(NOW - 900 + number), number) for number in range(840)), name)
+    assert (row["lines"], row["covered_s"]) == (1 + 540, 600.0)
+
+
+def test_a_log_that_is_empty_since_it_was_rotated(host: Host) -> None:
+    row = rotated(host, "", "".join("%s before\n" % stamp(NOW - 900 + number) for number in range(840)))
+    assert (row["lines"], row["source"]) == (540, "/srv/logs/shop.log")
+
+
+def test_what_others_may_have_put_there_is_not_taken_for_it(host: Host) -> None:
+    before = "%s before\n" % stamp(NOW - 90)
+    assert rotated(host, "%s now\n" % stamp(NOW - 30), before, mode=0o777)["lines"] == 1
+    (host.folder / "srv/logs/shop.log.1").unlink()
+    host.file("/srv/secret", before)
+    (host.folder / "srv/logs/shop.log.1").symlink_to(host.folder / "srv/secret")
+    os.chmod(str(host.folder / "srv/logs"), 0o755)
+    assert host.collect().data["services"][0]["lines"] == 1
+    assert rotated(host, "%s now\n" % stamp(NOW - 30), before, "shop.log.1.gz")["lines"] == 1
+
+
 def test_a_file_system_that_may_hang_is_not_touched(host: Host) -> None:
     host.process(9, "app", "shop.service", f1="/mnt/shop.log")
     reading = host.collect()

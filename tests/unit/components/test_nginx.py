@@ -289,6 +289,29 @@ def test_a_log_that_cannot_be_read_is_said_and_not_zero(host: Host, directive: s
         assert reading.data["covered_s"] == 1.0, "one second is the least"
 
 
+def test_where_errors_go_is_said(host: Host) -> None:
+    host.master()
+    host.write("/etc/nginx/nginx.conf", """error_log /var/log/nginx/error.log; http { access_log /var/log/a.log;
+        server { error_log /srv/shop/odd crit; } server { error_log syslog:server=10.0.0.1 warn; location / { error_log stderr debug_http; } }
+        server { error_log /var/log/none.log; error_log memory:32m debug; error_log /var/log/nginx/error.log; } }""")
+    host.write("/var/log/a.log", lines(3))
+    host.write("/var/log/nginx/error.log", "")
+    host.write("/srv/shop/odd", "")
+    found = [(row["path"], row["level"], row["status"]) for row in host.collect().data["error_logs"]]
+    assert found == [
+        ("/var/log/nginx/error.log", "error", "ok"), ("/srv/shop/odd", "crit", "partial"), ("syslog:server=10.0.0.1", "warn", "absent"),
+        ("stderr", "debug", "absent"), ("/var/log/none.log", "error", "absent"), ("memory:32m", "debug", "absent")]
+
+
+def test_the_error_log_that_is_written_without_being_told(host: Host) -> None:
+    host.master()
+    host.write("/etc/nginx/nginx.conf", "http { access_log /var/log/a.log; server { } }")
+    host.write("/var/log/a.log", lines(3))
+    assert [(row["path"], row["status"]) for row in host.collect().data["error_logs"]] == [("error.log", "absent")]
+    host.write("/var/log/nginx/error.log", "")
+    assert [(row["path"], row["level"], row["status"]) for row in host.collect().data["error_logs"]] == [("/var/log/nginx/error.log", "error", "ok")]
+
+
 def test_conditions_and_silent_servers_are_said(host: Host) -> None:
     host.master()
     host.write("/etc/nginx/nginx.conf", "http { server { access_log /var/log/a.log combined if=$loud; } server { server_name q.example; access_log off; } }")
