@@ -70,7 +70,7 @@ def ring(machine: Machine) -> Source:
         raise Unreadable("the kernel's log buffer: %s" % clean(problem.strerror or str(problem), 100)) from problem
     text = "\n".join(line for line in content.lines if _kernel_oom.INTERESTING.search(line))
     found = _kernel_oom.parse(text)
-    lines = "\n".join(line for line in content.lines if _kernel_alarms.INTERESTING.search(line))
+    lines = "\n".join(line for line in content.lines if _kernel_alarms.interesting(line))
     # of syslog only the kernel's own lines came; kmsg says of each whose it is
     alarms = _alarms(_of_kernel(row) if content.source == "syslog" else row for row in _log_line.records(lines))
     clock_s = kernel_clock_s(machine)
@@ -83,7 +83,7 @@ def ring(machine: Machine) -> Source:
 
 
 def _wanted(line: str) -> bool:
-    return bool(_kernel_oom.INTERESTING.search(line) or _kernel_alarms.INTERESTING.search(line))
+    return bool(_kernel_oom.INTERESTING.search(line) or _kernel_alarms.interesting(line))
 
 
 def _of_kernel(row: _log_line.Record) -> _log_line.Record:
@@ -118,7 +118,7 @@ def journal(machine: Machine, window_s: float, kernel: bool) -> Source:
     if reason is not None or not _journal_before(machine, since):
         oldest = next((row for row in map(_log_line.from_journal, (decode(line) for line in lines[:2] if line.strip())) if row is not None), None)
         reach_s = now - oldest.time_s if oldest is not None and oldest.time_s is not None else None
-    told = (_log_line.from_journal(decode(line)) for line in lines if _kernel_alarms.INTERESTING.search(decode(line[:65536])))
+    told = (_log_line.from_journal(decode(line)) for line in lines if _kernel_alarms.interesting(decode(line[:65536])))
     return Source("journal", found, reach_s, False, reason, _alarms(row for row in told if row is not None and row.program in ("", "kernel")))
 
 

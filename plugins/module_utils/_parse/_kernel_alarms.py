@@ -47,19 +47,24 @@ _PATTERNS = tuple((kind, re.compile(form)) for kind, form in _FORMS)
 
 KINDS: t.Final[tuple[str, ...]] = tuple(kind for kind, dummy in _FORMS)
 
-#: What a line holds that matters here; all else may be left out before parsing.
-INTERESTING = re.compile(
-    r"blocked for more than|soft lockup|hard LOCKUP|detected (?:expedited )?stall|page allocation failure|above threshold, cpu clock| error, dev |"
-    r"Remounting filesystem read-only|segfault at |general protection|[\]:] trap |table full, dropping|SYN flooding|tuning tcp_mem|"
-    r"orphaned sockets|fork rejected"
+#: What a line holds that matters here.
+_WORDS = (
+    "blocked for more than", "soft lockup", "hard LOCKUP", "detected stall", "detected expedited stall", "page allocation failure",
+    "above threshold, cpu clock", " error, dev ", "Remounting filesystem read-only", "segfault at ", "general protection", " trap ",
+    "table full, dropping", "SYN flooding", "tuning tcp_mem", "orphaned sockets", "fork rejected",
 )
+
+
+def interesting(line: str) -> bool:
+    """Whether a line may tell of an alarm; all others may be left out before parsing."""
+    return any(word in line for word in _WORDS)
 
 
 def parse_records(rows: t.Iterable[Record]) -> list[Alarm]:
     """Every alarm that messages of the kernel tell of, in their order. Other programs that quote one do not count."""
     found = []
     for row in rows:
-        if row.program not in ("", "kernel") or not INTERESTING.search(row.message):
+        if row.program not in ("", "kernel") or not interesting(row.message):
             continue
         for kind, pattern in _PATTERNS:
             told = pattern.search(row.message)
