@@ -24,6 +24,10 @@ lab-incident: venv ## cause an incident: NAME=... [HOST=lab-2] [SEED=n]
 lab-heal: venv ## undo every incident
 	@tests/lab/lab heal
 
+.PHONY: recordings
+recordings: venv ## record the snapshots in which a test finds what the runbooks ask for, from two containers of the lab (some minutes)
+	@tests/lab/record
+
 .PHONY: lab-down
 lab-down: venv ## remove the lab's containers, network and machine
 	@tests/lab/lab down

@@ -26,6 +26,10 @@ programs: venv-test ## run-time controls on running gunicorn, uvicorn, celery an
 contract: venv-test ## the design's laws: what imports what, what must match, what must not be there
 	@.venv/bin/python -m pytest -q -n 2 tests/contract
 
+.PHONY: map
+map: venv-test ## write docs/runbook-map.md: every command of the runbooks, and the fact that replaces it
+	@.venv/bin/python tests/tools/runbook_map.py
+
 .PHONY: corpus
 corpus: venv-test ## the corpus runner on the project's own samples (all corpora: tests/corpus/run DIR)
 	@.venv/bin/python -m pytest -q tests/corpus

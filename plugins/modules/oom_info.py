@@ -168,6 +168,30 @@ oom:
         what:
           description: The unit or process that was killed.
           type: str
+    alarms:
+      description:
+        - What else the kernel complained of within the window, by kind and by whom it names, newest first, at most 20.
+        - It is the machine's, in a container too. Null where the kernel's log may not be read.
+      type: list
+      elements: dict
+      contains:
+        kind:
+          description: >-
+            V(hung_task), V(soft_lockup), V(hard_lockup), V(rcu_stall), V(allocation_failure), V(throttled) (heat), V(io_error), V(read_only) (a file system),
+            V(crash) (a program), V(connections_dropped) (no room to follow them), V(syn_flood), V(sockets_without_memory) or V(fork_refused).
+          type: str
+        about:
+          description: The process, processor, device, port or control group that is named. Null where none is.
+          type: str
+        count:
+          description: How many lines.
+          type: int
+        last_at:
+          description: When last, UTC.
+          type: str
+        last_age_s:
+          description: How long ago that is.
+          type: float
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.oncall.pressure.plugins.plugin_utils._file_figures import file_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, known, num, pct, ratio, rows, text
 from ansible_collections.oncall.pressure.plugins.plugin_utils._worker_figures import FILL, worker_figures, workers_total
 
@@ -22,12 +23,15 @@ WEB = ("gunicorn", "uvicorn")
 
 
 def service_figures(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """The figures under ``derived`` of a service, by kind: kills, memory, workers, cpu, traffic."""
+    """The figures under ``derived`` of a service, by kind: kills, memory, workers, cpu, traffic, files."""
     kills = kill_figures(service, snapshot)
     memory = _memory(service, snapshot, kills)
     workers = worker_figures(service, kills, memory["binding_bytes"], memory["budget_bytes"])
     memory["workers_pct"] = pct(workers_total(service), memory["binding_bytes"])
-    return {"kills": kills, "memory": memory, "workers": workers, "cpu": _cpu(service, snapshot, workers), "traffic": _traffic(service, snapshot)}
+    return {
+        "kills": kills, "memory": memory, "workers": workers, "cpu": _cpu(service, snapshot, workers), "traffic": _traffic(service, snapshot),
+        "files": file_figures(service),
+    }
 
 
 def kill_figures(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

@@ -30,6 +30,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._parse import (
     _history,
     _job_files,
     _journal_export,
+    _kernel_alarms,
     _kernel_oom,
     _log_format,
     _log_line,
@@ -114,6 +115,13 @@ JOB_FILES = (
     "#!/bin/sh\n# atrun uid=0 gid=0\numask 22\nA=b; export A\ncd /root || {\n\t echo 'Execution directory inaccessible' >&2\n\t exit 1\n}\necho a\n",
     "SHELL=/bin/sh\n1\t5\tcron.daily\trun-parts --report /etc/cron.daily\n@monthly\t15\tcron.monthly\trun-parts /etc/cron.monthly\n", "a0000101c8b618 20261128",
 )
+ALARMS = (
+    "6,238704,29024639622,-;python3[3180]: segfault at 0 ip 00007fd67c075219 sp 00007ffd295e1b08 error 4 in libc.so.6[156219,7fd67bf45000+156000]\n"
+    "3,9,8,-;INFO: task jbd2/sda1-8:412 blocked for more than 120 seconds.\n"
+    "0,9,8,-;watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [kworker/1:3:812]\n"
+    "4,9,8,-;kworker/u8:0: page allocation failure: order:4, mode:0xcc0(GFP_KERNEL), nodemask=(null)\n",
+    "3,9,8,-;I/O error, dev sdb, sector 1953524992 op 0x0:(READ)\n6,9,8,-;cgroup: fork rejected by pids controller in /system.slice/shop-web.service\n",
+)
 OOM = (
     "[ 1234.567890] gunicorn invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n"
     "[ 1234.567899] oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/system.slice/shop.service,"
@@ -136,6 +144,7 @@ TABLES = (
     "cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 1 2 3\nbtime 1768206601\nctxt 99\nprocs_running 3\n", "0.50 0.40 0.30 3/512 4242\n",
     "some avg10=1.50 avg60=0.40 avg300=0.10 total=12345\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
     "   8       0 sda 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17\n 259 0 nvme0n1 1 0 8 1 0 0 0 0 0 4 1\n",
+    "sockets: used 297\nTCP: inuse 11 orphan 2 tw 5 alloc 14 mem 3\n", "Max open files            1024                 524288               files\n",
     "Tcp: RtoAlgorithm RtoMin CurrEstab\nTcp: 1 200 5\nTcpExt: ListenOverflows ListenDrops\nTcpExt: 7 9\n",
     "24 30 0:22 / /proc rw,nosuid shared:12 - proc proc rw\n30 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n",
 )
@@ -324,7 +333,8 @@ def tally(text: str) -> Any:
 
 def tables(text: str) -> Any:
     """Each of the kernel's tables read as every one of them."""
-    return [read(text) for read in (_proc.named_kib, _proc.numbers, _proc.pressure, _proc.disks, _proc.paired_tables, _proc.mounts)]
+    return [read(text) for read in (_proc.named_kib, _proc.numbers, _proc.pressure, _proc.disks, _proc.paired_tables, _proc.mounts,
+                                   _proc.sockstat, _proc.open_files_limit, _proc.kind_of_file)]
 
 
 def parsed(kind: str) -> Callable[[str], Any]:
@@ -368,6 +378,7 @@ TARGETS: tuple[Target, ...] = (
     Target("_cron_log.runs", cron_log, CRON_LOG),
     Target("_job_files.commands", job_files, JOB_FILES),
     Target("_health_url.problem", lambda text: _health_url.problem({"a": text}), ("http://127.0.0.1:8000/health?x=y", "https://u:p@[::1]:443/")),
+    Target("_kernel_alarms.parse_records", lambda text: _kernel_alarms.parse_records(_log_line.records(text)), ALARMS),
     Target("_kernel_oom.parse", _kernel_oom.parse, OOM),
     Target("_log_format.compile_format", lambda text: _log_format.compile_format("x", text, "json"), FORMATS),
     Target("_log_format.epoch", lambda text: _log_format.epoch(raw(text)), ("12/Jan/2026:08:30:01 +0000", "2026-01-12T08:30:01+01:00", "1768206601.123")),

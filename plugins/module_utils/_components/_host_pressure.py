@@ -57,7 +57,7 @@ def collect(machine: Machine, options: Options) -> Reading:
     host: dict[str, t.Any] = {
         "kind": root.kind, "container_id": root.container_id, "hostname": clean((machine.text_or_none("/proc/sys/kernel/hostname") or "").strip(), 253),
         "kernel": clean((machine.text_or_none("/proc/sys/kernel/osrelease") or "").strip(), 100), "os": _os(machine),
-        "context_switches_per_s": None, "load": None, "run_queue": None, "disks": None,
+        "context_switches_per_s": None, "forks_per_s": None, "load": None, "run_queue": None, "blocked": None, "disks": None,
         "sockets": sockets,
     }
     usable = _usable_cpus(machine, cgroups, root)
@@ -69,6 +69,8 @@ def collect(machine: Machine, options: Options) -> Reading:
         host["load"]["per_cpu_one"] = round(host["load"]["one"] / usable["usable"], 3)
         host["run_queue"] = running
         host["context_switches_per_s"] = _rate(first, last, first.stat.get("ctxt"), last.stat.get("ctxt"))
+        host["blocked"] = last.stat.get("procs_blocked")
+        host["forks_per_s"] = _rate(first, last, first.stat.get("processes"), last.stat.get("processes"))
         host["disks"] = _disks(first, last)
         own_machine = None
     else:
@@ -248,10 +250,12 @@ def _sockets(machine: Machine, first: _Sample, last: _Sample) -> tuple[dict[str,
     def per_s(table: str, name: str) -> float | None:
         return _rate(first, last, first.tcp.get(table, {}).get(name), last.tcp.get(table, {}).get(name))
 
+    told = _proc.sockstat(machine.text_or_none("/proc/net/sockstat") or "").get("TCP", {})
     busiest = sorted(listeners, key=lambda row: (-row[2], row[1]))[:_LISTENERS]
     return {
         "tcp": states, "listen_overflows_per_s": per_s("TcpExt", "ListenOverflows"), "listen_drops_per_s": per_s("TcpExt", "ListenDrops"),
-        "retransmits_per_s": per_s("Tcp", "RetransSegs"),
+        "retransmits_per_s": per_s("Tcp", "RetransSegs"), "accepted_per_s": per_s("Tcp", "PassiveOpens"), "opened_per_s": per_s("Tcp", "ActiveOpens"),
+        "orphaned": told.get("orphan"), "tcp_memory_bytes": told["mem"] * machine.page_bytes if "mem" in told else None,
         "listeners": [{"address": _proc.address(address), "port": port, "waiting": waiting} for address, port, waiting in busiest],
     }, cut
 

@@ -13,7 +13,7 @@ import gc
 import posixpath
 import typing as t
 
-from ansible_collections.oncall.pressure.plugins.module_utils._components import _nginx_files
+from ansible_collections.oncall.pressure.plugins.module_utils._components import _nginx_files, _nginx_settings
 from ansible_collections.oncall.pressure.plugins.module_utils._components._nginx_files import LogPlace, Master, View
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, Reading, absent, denied, error, ok, partial
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
@@ -67,6 +67,7 @@ class _Found(t.NamedTuple):
     configs: list[str]
     problems: list[str]
     errors: list[dict[str, t.Any]]
+    settings: list[_nginx_config.Settings]
 
 
 class _Coverage(t.NamedTuple):
@@ -88,7 +89,7 @@ def measure(machine: Machine, options: Options, bytes_limit: int, seconds_limit:
     running = _nginx_files.masters(machine, options.daemons)
     if not running:
         return absent("no nginx runs here")
-    found = _Found([], [], [], [], [], [])
+    found = _Found([], [], [], [], [], [], [])
     for master in running:
         _configured(machine, master, found)
     now = machine.now()
@@ -117,7 +118,7 @@ def read_into(machine: Machine, master: Master, tally: Tally, window_s: float, b
 
     Gives how many of these seconds were read (null: no log told any), and what was not read as it should be, one line each.
     """
-    found = _Found([], [], [], [], [], [])
+    found = _Found([], [], [], [], [], [], [])
     _configured(machine, master, found)
     now = machine.now()
     deadline = machine.uptime_s() + seconds_limit
@@ -153,6 +154,7 @@ def _configured(machine: Machine, master: Master, found: _Found) -> None:
     parsed = _nginx_config.parse(path, text, _includes(view, posixpath.dirname(path), unread))
     found.problems.extend(clean(problem) for problem in parsed.problems + unread[:5])
     settings = _nginx_config.settings(parsed.directives)
+    found.settings.append(settings)
     found.proxies.extend(settings.proxies)
     for name in settings.off[:8]:
         found.rows.append(_row("off", None, "absent", "server %s logs nothing" % name))
@@ -369,6 +371,7 @@ def _document(running: t.Sequence[Master], found: _Found, options: Options, tall
         "window_s": options.traffic_window_s, "covered_s": None, "requests": None, "per_s": None, "before": None, "ratio": None,
         "clients": [], "paths": [], "pairs": [], "status": {}, "bytes": None, "slow": None, "distinct_clients": None, "error_bound": None, "logs": found.rows,
         "error_logs": found.errors,
+        "settings": _nginx_settings.told(found.settings),
     }
     if not coverages:
         return data

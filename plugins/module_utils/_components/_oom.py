@@ -23,11 +23,15 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host._collect imp
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _cgroup
+from ansible_collections.oncall.pressure.plugins.module_utils._parse._kernel_alarms import Alarm
 from ansible_collections.oncall.pressure.plugins.module_utils._parse._kernel_oom import Kill
 from ansible_collections.oncall.pressure.plugins.module_utils._parse._userspace_oom import UserspaceKill
 
 #: The most kills that are listed; all are counted.
 EVENTS = 50
+
+#: The most other complaints of the kernel that are listed, by kind and whom they name.
+ALARMS = 20
 
 #: The same victim in two logs is one kill where their clocks tell the same time within this many seconds.
 _SAME_KILL_S = 120.0
@@ -78,6 +82,7 @@ def collect(machine: Machine, options: Options) -> Reading:
         sources=[source.name for source in sources if source.name != "userspace"], covered_s=None if covered_s is None else round(covered_s, 1),
         kills=sum(event["own"] for event in events), unattributed=sum(not event["own"] for event in events),
         events=events[:EVENTS], services=_services(events), userspace=_userspace(machine, sources, window_s),
+        alarms=_alarms(machine, sources, window_s),
     )
     reasons = [source.reason for source in sources if source.reason] + _doubts(sources, placed, counters)
     if covered_s is None or covered_s + 1.0 < min(window_s, uptime_s):
@@ -91,7 +96,7 @@ def _empty(window_s: float, counters: _Counters) -> dict[str, t.Any]:
     """The shape with nothing measured."""
     return {
         "window_s": window_s, "sources": [], "covered_s": None, "kills": None, "unattributed": None, "events": None, "services": None,
-        "counters": {"vmstat_oom_kill": counters.machine, "cgroup_oom_kill": counters.cgroup}, "userspace": None,
+        "counters": {"vmstat_oom_kill": counters.machine, "cgroup_oom_kill": counters.cgroup}, "userspace": None, "alarms": None,
     }
 
 
@@ -194,7 +199,27 @@ def _merged(machine: Machine, sources: list[Source]) -> list[_Placed]:
     return merged
 
 
-def _age_s(kill: Kill | UserspaceKill, clock_s: float, now: float) -> float | None:
+def _alarms(machine: Machine, sources: list[Source], window_s: float) -> list[dict[str, t.Any]]:
+    """What else the kernel complained of in the window, by kind and whom it names, from the one place that tells of most: the same lines stand in all."""
+    clock_s, now = _oom_sources.kernel_clock_s(machine), machine.now()
+    best: dict[tuple[str, str | None], list[float]] = {}
+    for source in sources:
+        ages: dict[tuple[str, str | None], list[float]] = {}
+        for alarm in source.alarms:
+            age_s = _age_s(alarm, clock_s, now)
+            if age_s is not None and -_FUTURE_S <= age_s <= window_s:
+                ages.setdefault((alarm.kind, alarm.about), []).append(max(age_s, 0.0))
+        if sum(map(len, ages.values())) > sum(map(len, best.values())):
+            best = ages
+    rows = [
+        {"kind": kind, "about": clean(about, 200) if about else None, "count": len(found), "last_age_s": round(min(found), 1),
+         "last_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now - min(found)))}
+        for (kind, about), found in best.items()
+    ]
+    return sorted(rows, key=lambda row: (t.cast(float, row["last_age_s"]), str(row["kind"])))[:ALARMS]
+
+
+def _age_s(kill: Kill | UserspaceKill | Alarm, clock_s: float, now: float) -> float | None:
     if kill.time_s is not None:
         return now - kill.time_s
     return clock_s - kill.uptime_s if kill.uptime_s is not None else None

@@ -17,11 +17,15 @@ import typing as t
 from ansible_collections.oncall.pressure.plugins.module_utils._host._kernel_log import read_ring
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, decode
-from ansible_collections.oncall.pressure.plugins.module_utils._parse import _kernel_oom, _log_line
+from ansible_collections.oncall.pressure.plugins.module_utils._parse import _kernel_alarms, _kernel_oom, _log_line
+from ansible_collections.oncall.pressure.plugins.module_utils._parse._kernel_alarms import Alarm
 
 #: The most of the journal's output and of a log file's end that is read, in bytes.
 JOURNAL_LIMIT = 8388608
 FILE_LIMIT = 2097152
+
+#: The most of the kernel's complaints that are looked at in one place.
+ALARMS_LIMIT = 5000
 
 #: How long one call of journalctl may take, in seconds.
 JOURNAL_TIMEOUT_S = 1.5
@@ -39,13 +43,14 @@ _ISO_TIME = re.compile(r"^(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\
 
 class Source(t.NamedTuple):
     """One place. found: the kills in it; reach_s: how many seconds back it is complete (null unknown); from_boot: nothing since boot is missing;
-    reason: what is missing, null where nothing is."""
+    reason: what is missing, null where nothing is; alarms: what else the kernel complains of."""
 
     name: str
     found: _kernel_oom.Found
     reach_s: float | None
     from_boot: bool
     reason: str | None
+    alarms: tuple[Alarm, ...] = ()
 
 
 class Unreadable(Exception):
@@ -60,17 +65,37 @@ def kernel_clock_s(machine: Machine) -> float:
 def ring(machine: Machine) -> Source:
     """The kernel's own buffer. Raises Unreadable."""
     try:
-        content = read_ring(machine, _kernel_oom.INTERESTING.search)
+        content = read_ring(machine, _wanted)
     except OSError as problem:
         raise Unreadable("the kernel's log buffer: %s" % clean(problem.strerror or str(problem), 100)) from problem
-    found = _kernel_oom.parse("\n".join(content.lines))
+    text = "\n".join(line for line in content.lines if _kernel_oom.INTERESTING.search(line))
+    found = _kernel_oom.parse(text)
+    lines = "\n".join(line for line in content.lines if _kernel_alarms.interesting(line))
+    # of syslog only the kernel's own lines came; kmsg says of each whose it is
+    alarms = _alarms(_of_kernel(row) if content.source == "syslog" else row for row in _log_line.records(lines))
     clock_s = kernel_clock_s(machine)
     if content.first_uptime_s is None:
         reach_s = None
     else:
         reach_s = clock_s if content.from_boot else clock_s - content.first_uptime_s
     reason = None if content.whole else "the kernel's log buffer was not read to its end"
-    return Source(content.source, found, reach_s, content.from_boot, reason)
+    return Source(content.source, found, reach_s, content.from_boot, reason, alarms)
+
+
+def _wanted(line: str) -> bool:
+    return bool(_kernel_oom.INTERESTING.search(line) or _kernel_alarms.interesting(line))
+
+
+def _of_kernel(row: _log_line.Record) -> _log_line.Record:
+    """A record of a ring that holds nothing but the kernel's: "python3[7]: segfault at 0" looks as if python3 had said it."""
+    if row.program not in ("", "kernel") and row.message.startswith(("segfault at ", "general protection", "trap ")):
+        return row._replace(program="kernel", message="%s[0]: %s" % (row.program, row.message))
+    return row
+
+
+def _alarms(rows: t.Iterable[_log_line.Record]) -> tuple[Alarm, ...]:
+    """The newest of the kernel's complaints: a disk that fails fills a log with them."""
+    return tuple(_kernel_alarms.parse_records(rows)[-ALARMS_LIMIT:])
 
 
 def journal(machine: Machine, window_s: float, kernel: bool) -> Source:
@@ -93,7 +118,8 @@ def journal(machine: Machine, window_s: float, kernel: bool) -> Source:
     if reason is not None or not _journal_before(machine, since):
         oldest = next((row for row in map(_log_line.from_journal, (decode(line) for line in lines[:2] if line.strip())) if row is not None), None)
         reach_s = now - oldest.time_s if oldest is not None and oldest.time_s is not None else None
-    return Source("journal", found, reach_s, False, reason)
+    told = (_log_line.from_journal(decode(line)) for line in lines if _kernel_alarms.interesting(decode(line[:65536])))
+    return Source("journal", found, reach_s, False, reason, _alarms(row for row in told if row is not None and row.program in ("", "kernel")))
 
 
 def _journal_before(machine: Machine, moment: int) -> bool:
@@ -146,11 +172,12 @@ def log_file(machine: Machine) -> Source:
             continue
         lines = decode(data).split("\n")[1 if size > FILE_LIMIT else 0:]
         # a file is rotated and written by many programs: only what says it is the kernel's counts
-        rows = list(_log_line.records("\n".join(line for line in lines if "kernel" in line and _kernel_oom.INTERESTING.search(line))))
+        rows = list(_log_line.records("\n".join(line for line in lines if "kernel" in line and _wanted(line))))
         now = machine.now()
         placed = [row._replace(time_s=epoch_s(row.stamp, now), uptime_s=None) for row in rows if row.program == "kernel"]
         first = next((moment for moment in (epoch_s(_log_line.record(line).stamp, now) for line in lines[:50]) if moment is not None), None)
-        return Source(path, _kernel_oom.parse_records(placed), now - first if first is not None else None, False, None)
+        kills = _kernel_oom.parse_records(row for row in placed if _kernel_oom.INTERESTING.search(row.message))
+        return Source(path, kills, now - first if first is not None else None, False, None, _alarms(placed))
     raise Unreadable("; ".join(problems) or "no log file of the kernel's")
 
 

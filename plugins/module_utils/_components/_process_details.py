@@ -29,6 +29,9 @@ _PSS_WALL_S = 1.0
 _LARGEST = 16
 _IO_PROCESSES = 128
 _OPEN_FILES_PROCESSES = 64
+#: Of how many open files it is read what they are, together and of one process.
+_LINKS = 4096
+_LINKS_OF_ONE = 1024
 #: Beside them, of how many that are ready to run it is read how long they stand in line: what is small may burn too.
 _READY_PROCESSES = 64
 
@@ -41,11 +44,15 @@ def measure(machine: Machine, processes: t.Mapping[int, Process], workers: t.Seq
     chosen += [process for process in by_size[:_LARGEST] if process.pid not in known]
     for process in (chosen + by_size)[:_IO_PROCESSES]:
         process.io_before = _io(machine, process.pid)
+    links = _LINKS
     for process in chosen[:_OPEN_FILES_PROCESSES]:
-        process.open_files = _open_files(machine, process.pid)
+        links -= _files(machine, process, links)
         process.waited_before_ns = _waited_ns(machine, process.pid)
-    for process in [process for process in processes.values() if process.state == "R"][:_READY_PROCESSES]:
+    ready = [process for process in processes.values() if process.state == "R"][:_READY_PROCESSES]
+    for process in ready:
         process.waited_before_ns = _waited_ns(machine, process.pid)
+    for process in {process.pid: process for process in chosen[:_OPEN_FILES_PROCESSES] + ready}.values():
+        _status(machine, process)
     return _pss(machine, chosen, options.pss_budget_s)
 
 
@@ -67,6 +74,7 @@ def _pss(machine: Machine, chosen: t.Sequence[Process], budget_s: float) -> str 
                 continue
             except OSError:
                 continue
+            process.memory = figures
             process.pss_bytes, process.anon_bytes = figures.get("Pss"), figures.get("Pss_Anon", figures.get("Anonymous"))
     reasons = []
     if large:
@@ -86,6 +94,11 @@ def measure_again(machine: Machine, processes: t.Mapping[int, Process]) -> None:
         if process.waited_before_ns is not None and process.seen_twice:
             after = _waited_ns(machine, process.pid)
             process.waited_ns = None if after is None else max(after - process.waited_before_ns, 0)
+        if process.switches_before is not None and process.seen_twice:
+            before = process.switches_before
+            _status(machine, process)
+            now = process.switches_before
+            process.switches = max(now[0] - before[0], 0), max(now[1] - before[1], 0)
 
 
 def _io(machine: Machine, pid: int) -> dict[str, int] | None:
@@ -103,11 +116,41 @@ def _waited_ns(machine: Machine, pid: int) -> int | None:
         return None
 
 
-def _open_files(machine: Machine, pid: int) -> int | None:
+def _status(machine: Machine, process: Process) -> None:
+    """The most memory it ever had resident, and how often it gave its processor away (switches_before); what is not told stays as it was."""
     try:
-        return len(machine.names("/proc/%d/fd" % pid))
+        text = decode(machine.peek("/proc/%d/status" % process.pid))
     except OSError:
-        return None
+        return
+    counts = _proc.numbers(text)
+    process.peak_rss_bytes = _proc.named_kib(text).get("VmHWM")
+    if "voluntary_ctxt_switches" in counts and "nonvoluntary_ctxt_switches" in counts:
+        process.switches_before = counts["voluntary_ctxt_switches"], counts["nonvoluntary_ctxt_switches"]
+
+
+def _files(machine: Machine, process: Process, links: int) -> int:
+    """Fill in how many files it has open, of which kind, and how many it may have; returns how many links were read, at most ``links``.
+
+    What a link points to is not looked at: a file system that hangs would hang with it.
+    """
+    folder = "/proc/%d/fd" % process.pid
+    try:
+        names = machine.names(folder)
+    except OSError:
+        return 0
+    process.open_files = len(names)
+    process.open_files_limit = _proc.open_files_limit(machine.text_or_none("/proc/%d/limits" % process.pid, 4096) or "")
+    if len(names) > min(links, _LINKS_OF_ONE):
+        return 0
+    kinds = {"file": 0, "socket": 0, "pipe": 0, "other": 0}
+    for name in names:
+        try:
+            kinds[_proc.kind_of_file(machine.link(folder + "/" + name))] += 1
+        except OSError:
+            # closed meanwhile
+            continue
+    process.open_kinds = kinds
+    return len(names)
 
 
 def user_names(machine: Machine) -> dict[int, str]:

@@ -31,7 +31,8 @@ class Process:
 
     __slots__ = ("pid", "ppid", "name", "state", "start_ticks", "session", "threads", "rss_bytes", "before_ticks", "ticks", "ended_before_ticks", "ended_ticks",
                  "argv", "cgroup", "seen_twice",
-                 "pss_bytes", "anon_bytes", "open_files", "io_before", "io_after", "waited_before_ns", "waited_ns")
+                 "pss_bytes", "anon_bytes", "open_files", "io_before", "io_after", "waited_before_ns", "waited_ns",
+                 "virtual_bytes", "memory", "peak_rss_bytes", "open_files_limit", "open_kinds", "switches_before", "switches")
 
     def __init__(self, stat: _proc.Stat, page_bytes: int) -> None:
         self.pid = stat.pid
@@ -42,6 +43,7 @@ class Process:
         self.session = stat.session
         self.threads = stat.threads
         self.rss_bytes = stat.rss_pages * page_bytes
+        self.virtual_bytes = stat.virtual_bytes
         self.before_ticks = stat.user_ticks + stat.system_ticks
         self.ticks = 0
         self.ended_before_ticks = stat.ended_ticks
@@ -52,7 +54,15 @@ class Process:
         self.seen_twice = False
         self.pss_bytes: int | None = None
         self.anon_bytes: int | None = None
+        #: of smaps_rollup, by its own names
+        self.memory: dict[str, int] = {}
+        self.peak_rss_bytes: int | None = None
         self.open_files: int | None = None
+        self.open_files_limit: int | None = None
+        self.open_kinds: dict[str, int] | None = None
+        #: (voluntary, involuntary), since it started and within the window
+        self.switches_before: tuple[int, int] | None = None
+        self.switches: tuple[int, int] | None = None
         self.io_before: dict[str, int] | None = None
         self.io_after: dict[str, int] | None = None
         #: how long its main thread has been ready to run without a processor, since it started; and within the window
@@ -114,6 +124,7 @@ def second_look(machine: Machine, table: Table) -> None:
         if process.ticks or process.state != "S":
             stat = _proc.stat(data)
             process.rss_bytes = stat.rss_pages * machine.page_bytes
+            process.virtual_bytes = stat.virtual_bytes
             process.threads = stat.threads
             if process.state == "D" and stat.state != "D":
                 process.state = stat.state

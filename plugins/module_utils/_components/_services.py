@@ -96,6 +96,7 @@ def _service(cgroups: Cgroups, root: OwnRoot, group: Group, before: tuple[float,
     return {
         "id": clean(group.id, 200), "name": clean(group.name, 200), "manager": group.manager, "component": group.component, "role": group.role,
         "cgroup": clean(group.path or group.shared_path or "", 400) or None, "state": "running" if alive else "unknown", "restarts": None, "result": None,
+        "restart": None, "oom_policy": None, "tasks_limit": None,
         "main_pid": group.main.pid if group.main.seen_twice else None,
         "cpu": _cpu(cgroups, root, group, before[1], window), "memory": _memory(cgroups, root, group, alive),
         "processes": len(alive), "threads": sum(process.threads for process in alive),
@@ -154,12 +155,24 @@ def _per_s(process: Process, name: str, window: _Window) -> int | None:
     return round(max(process.io_after.get(name, 0) - process.io_before.get(name, 0), 0) / window.seconds)
 
 
+def _switches_per_s(process: Process, which: int, window: _Window) -> float | None:
+    return round(process.switches[which] / window.seconds, 2) if process.switches is not None else None
+
+
+def _private(process: Process) -> int | None:
+    """Memory that is its alone, which it would give back."""
+    parts = [process.memory.get("Private_Clean"), process.memory.get("Private_Dirty")]
+    return sum(part or 0 for part in parts) if None not in parts else None
+
+
 def _workers(workers: t.Sequence[Process], window: _Window) -> list[dict[str, t.Any]]:
     return [
         {
             "pid": process.pid, "age_s": window.age_s(process), "cpu": window.cpu(process), "cpu_wait": window.cpu_wait(process),
             "pss_bytes": process.pss_bytes, "rss_bytes": process.rss_bytes,
-            "anon_bytes": process.anon_bytes, "threads": process.threads, "open_files": process.open_files, "state": process.state,
+            "anon_bytes": process.anon_bytes, "threads": process.threads, "open_files": process.open_files, "open_files_limit": process.open_files_limit,
+            "open_kinds": process.open_kinds, "state": process.state,
+            "voluntary_switches_per_s": _switches_per_s(process, 0, window), "involuntary_switches_per_s": _switches_per_s(process, 1, window),
             "read_bytes_per_s": _per_s(process, "read_bytes", window), "write_bytes_per_s": _per_s(process, "write_bytes", window),
         }
         for process in sorted(workers, key=_size, reverse=True)[:_WORKERS]
@@ -201,7 +214,11 @@ def _processes(machine: Machine, processes: t.Mapping[int, Process], groups: t.S
             "cpu": window.cpu(process), "cpu_wait": window.cpu_wait(process), "pss_bytes": process.pss_bytes, "rss_bytes": process.rss_bytes,
             "threads": process.threads, "state": process.state,
             "read_bytes_per_s": _per_s(process, "read_bytes", window), "write_bytes_per_s": _per_s(process, "write_bytes", window),
-            "open_files": process.open_files,
+            "open_files": process.open_files, "open_files_limit": process.open_files_limit,
+            "virtual_bytes": process.virtual_bytes, "peak_rss_bytes": process.peak_rss_bytes, "anon_bytes": process.anon_bytes,
+            "file_bytes": process.memory.get("Pss_File"), "shmem_bytes": process.memory.get("Pss_Shmem"), "swap_bytes": process.memory.get("Swap"),
+            "private_bytes": _private(process),
+            "voluntary_switches_per_s": _switches_per_s(process, 0, window), "involuntary_switches_per_s": _switches_per_s(process, 1, window),
         }
 
     by_cpu = sorted((process for process in alive if process.ticks), key=lambda process: -process.ticks)

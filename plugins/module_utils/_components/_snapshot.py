@@ -127,7 +127,7 @@ COLLECTORS: dict[str, Collector] = {
 _PYTHON = ("gunicorn", "uvicorn", "celery", "rq")
 
 #: What a unit's own record says better than its processes do.
-_OF_UNITS = ("state", "restarts", "result", "settings")
+_OF_UNITS = ("state", "restarts", "result", "settings", "restart", "oom_policy", "tasks_limit")
 
 #: What a service says of the container that it is.
 _OF_CONTAINERS = ("name", "image", "project", "service", "state", "restarts", "health", "exit_code", "oom_killed")
@@ -264,7 +264,8 @@ def _down(name: str, record: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {
         "id": name, "name": name.partition(":")[2] or name, "manager": record.get("manager", "systemd"), "component": record.get("component", "other"),
         "role": record.get("role", "other"), "cgroup": None, "state": record.get("state") or "unknown", "restarts": record.get("restarts"),
-        "result": record.get("result"), "main_pid": None,
+        "result": record.get("result"), "restart": record.get("restart"), "oom_policy": record.get("oom_policy"), "tasks_limit": record.get("tasks_limit"),
+        "main_pid": None,
         "cpu": {"used": None, "source": None, "share": None, "quota": record.get("cpu_quota"), "throttled_pct": None},
         "memory": {"bytes": None, "source": None, "limit_bytes": limit, "limit_source": "service" if limit is not None else None,
                    "peak_bytes": None, "oom_kills": None, "max_hits": None},

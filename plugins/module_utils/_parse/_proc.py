@@ -36,6 +36,7 @@ class Stat(t.NamedTuple):
     ended_ticks: int
     threads: int
     start_ticks: int
+    virtual_bytes: int
     rss_pages: int
 
 
@@ -49,7 +50,7 @@ def stat(data: bytes) -> Stat:
         raise ValueError("not a /proc/PID/stat line: %r" % data[:80])
     return Stat(
         int(pid), name, fields[0].decode("ascii", "replace"), int(fields[1]), int(fields[3]), bool(int(fields[6]) & _KERNEL_THREAD),
-        int(fields[11]), int(fields[12]), int(fields[13]) + int(fields[14]), int(fields[17]), int(fields[19]), max(int(fields[21]), 0),
+        int(fields[11]), int(fields[12]), int(fields[13]) + int(fields[14]), int(fields[17]), int(fields[19]), max(int(fields[20]), 0), max(int(fields[21]), 0),
     )
 
 
@@ -193,6 +194,34 @@ def tcp(text: str, states: dict[str, int], listeners: list[tuple[str, int, int]]
                 listeners.append((address, int(port, 16), int(parts[4].split(":")[1], 16)))
             except (ValueError, IndexError):
                 continue
+
+
+def sockstat(text: str) -> dict[str, dict[str, int]]:
+    """/proc/net/sockstat as ``{"TCP": {"orphan": 0, "mem": 1}}``; mem is in pages."""
+    found: dict[str, dict[str, int]] = {}
+    for line in text.splitlines():
+        name, dummy, rest = line.partition(":")
+        words = rest.split()
+        found[name] = {key: int(value) for key, value in zip(words[::2], words[1::2]) if NUMBER.fullmatch(value)}
+    return found
+
+
+def open_files_limit(text: str) -> int | None:
+    """How many files a process may have open (the soft limit), from /proc/PID/limits; null where that is not told or not limited."""
+    for line in text.splitlines():
+        if line.startswith("Max open files"):
+            parts = line[len("Max open files"):].split()
+            return int(parts[0]) if parts and NUMBER.fullmatch(parts[0]) else None
+    return None
+
+
+def kind_of_file(link: str) -> str:
+    """What a link in /proc/PID/fd stands for: file, socket, pipe or other (devices, timers, what watches others)."""
+    if link.startswith("socket:"):
+        return "socket"
+    if link.startswith("pipe:"):
+        return "pipe"
+    return "file" if link.startswith("/") and not link.startswith(("/dev/", "/proc/", "/sys/")) else "other"
 
 
 def tcp_state(text: str) -> str:

@@ -166,6 +166,37 @@ def test_a_container_without_the_device_has_syslog(host: Host) -> None:
     assert [(event["pid"], event["own"]) for event in reading.data["events"]] == [(3, True)], "what a program writes there is no kill of the kernel"
 
 
+def test_what_else_the_kernel_complains_of(host: Host) -> None:
+    crash = "6,%d,%d,-;python3[3180]: segfault at 0 ip 00007fd67c075219 sp 00007ffd295e1b08 error 4\n"
+    hung = "3,%d,%d,-;INFO: task jbd2/sda1-8:41 blocked for more than 120 seconds.\n"
+    host.write("/dev/kmsg", "".join((
+        first_line(), crash % (1, 5000000000), crash % (2, 9000000000), crash % (3, 9990500000), hung % (4, 9995000000),
+        "30,5,9996000000,-;shop[7]: INFO: task jbd2/sda1-8:41 blocked for more than 120 seconds.\n",
+    )))
+    data = host.collect().data
+    assert data["alarms"] == [
+        {"kind": "hung_task", "about": "jbd2/sda1-8", "count": 1, "last_age_s": 5.0, "last_at": "2026-01-12T08:29:55Z"},
+        {"kind": "crash", "about": "python3", "count": 2, "last_age_s": 9.5, "last_at": "2026-01-12T08:29:50Z"},
+    ]
+    assert data["kills"] == 0
+
+
+def test_a_crash_in_the_words_of_syslog(host: Host) -> None:
+    host.container().write("/proc/kmsg", "".join((
+        "<5>[    0.000000] Linux version 6.1.0\n", "<6>[ 9990.000001] python3[3180]: segfault at 0 ip 00007fd67c075219 sp 00007ffd295e1b08 error 4\n",
+        "<14>[ 9991.000001] python3[3180]: segfault at 0 ip 00007fd67c075219 sp 00007ffd295e1b08 error 4\n",
+    )))
+    assert [(row["kind"], row["about"], row["count"]) for row in host.collect().data["alarms"]] == [("crash", "python3", 1)]
+
+
+def test_a_log_full_of_alarms_is_bounded_and_clean(host: Host) -> None:
+    lines = ["3,%d,%d,-;I/O error, dev sd%s, sector 8 op 0x0:(READ)\n" % (number, 9000000000 + number, chr(97 + number % 25)) for number in range(6000)]
+    host.write("/dev/kmsg", first_line() + "".join(lines) + "3,7000,9999000000,-;a\\x1b[31mb: page allocation failure: order:4, mode:0xcc0\n")
+    alarms = host.collect().data["alarms"]
+    assert len(alarms) == _oom.ALARMS and "\x1b" not in json.dumps(alarms, ensure_ascii=False)
+    assert alarms[0]["kind"] == "allocation_failure" and alarms[1]["count"] >= 199
+
+
 def test_what_is_older_than_the_window_does_not_count(host: Host) -> None:
     host.write("/dev/kmsg", first_line() + kill_lines(6000, 1, "/system.slice/a.service") + kill_lines(9990, 2, "/system.slice/b.service"))
     assert list(host.collect(3600).data["services"]) == ["b.service"]

@@ -90,8 +90,9 @@ def test_memory_and_files_agree_with_psutil() -> None:
         [
             sys.executable,
             "-c",
-            "import os, sys, time; kept = bytearray(os.urandom(1048576) * 32); "
-            "opened = [open('/dev/null') for i in range(40)]; print(1, flush=True); time.sleep(60)",
+            "import os, resource, socket, sys, time; kept = bytearray(os.urandom(1048576) * 32); resource.setrlimit(resource.RLIMIT_NOFILE, (500, 600)); "
+            "opened = [open('/dev/null') for i in range(40)] + [open(sys.executable) for i in range(7)] + [socket.socket() for i in range(5)]; "
+            "piped = os.pipe(); print(1, flush=True)\nwhile True: time.sleep(0.01)",
         ],
         stdout=subprocess.PIPE,
     )
@@ -105,6 +106,16 @@ def test_memory_and_files_agree_with_psutil() -> None:
         assert abs(process.pss_bytes - full.pss) < 1048576 and abs(process.rss_bytes - full.rss) < 1048576
         assert process.anon_bytes > 32 * 1048576
         assert process.open_files == oracle.num_fds() >= 40
+        assert process.open_files_limit == oracle.rlimit(psutil.RLIMIT_NOFILE)[0] == 500
+        kinds = process.open_kinds
+        assert sum(kinds.values()) == process.open_files and kinds["socket"] == 5 and kinds["file"] >= 7 and kinds["pipe"] >= 2 and kinds["other"] >= 40
+        assert abs(process.virtual_bytes - full.vms) < 1048576 and process.peak_rss_bytes >= full.rss - 1048576
+        assert abs(_services._private(process) - full.uss) < 1048576 and process.memory["Swap"] == full.swap
+        before = oracle.num_ctx_switches()
+        time.sleep(0.5)
+        _process_table.second_look(MACHINE, table)
+        _process_details.measure_again(MACHINE, {child.pid: process})
+        assert 3 <= process.switches[0] <= oracle.num_ctx_switches().voluntary - before.voluntary + 50 and process.switches[1] >= 0
     finally:
         child.kill()
         child.wait()

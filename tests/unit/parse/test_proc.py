@@ -70,6 +70,24 @@ def test_sockets() -> None:
     assert _proc.address("0000000000000000FFFF00000100007F") == "::ffff:127.0.0.1"
 
 
+def test_sockets_in_sum() -> None:
+    text = "sockets: used 297\nTCP: inuse 11 orphan 2 tw 5 alloc 14 mem 3\nUDP: inuse 1 mem 0\nFRAG: inuse 0 memory 0\n"
+    assert _proc.sockstat(text)["TCP"] == {"inuse": 11, "orphan": 2, "tw": 5, "alloc": 14, "mem": 3}
+    assert _proc.sockstat("TCP: inuse\nTCP6: inuse x orphan 1\n\n") == {"TCP": {}, "TCP6": {"orphan": 1}, "": {}}
+
+
+def test_limit_of_open_files() -> None:
+    text = "Limit                     Soft Limit           Hard Limit\nMax open files            1024                 524288               files     \n"
+    assert _proc.open_files_limit(text) == 1024
+    assert _proc.open_files_limit("Max open files            unlimited            unlimited            files\n") is None
+    assert _proc.open_files_limit("Max open files") is None and _proc.open_files_limit("") is None
+
+
+def test_what_an_open_file_is() -> None:
+    links = ["/srv/shop/orders.csv", "/memfd:x (deleted)", "socket:[17]", "pipe:[3]", "anon_inode:[eventpoll]", "/dev/null", "/proc/7/stat"]
+    assert [_proc.kind_of_file(link) for link in links] == ["file", "file", "socket", "pipe", "other", "other", "other"]
+
+
 def test_paired_tables() -> None:
     found = _proc.paired_tables("TcpExt: SyncookiesSent ListenOverflows\nTcpExt: 0 7\nIpExt: A\nIpExt: 3\n")
     assert found == {"TcpExt": {"SyncookiesSent": 0, "ListenOverflows": 7}, "IpExt": {"A": 3}}

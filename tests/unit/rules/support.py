@@ -64,7 +64,8 @@ def workers(like: List[List[float]]) -> List[Dict[str, Any]]:
             found.append({
                 "pid": 1000 + len(found), "age_s": age_s, "cpu": cpu, "cpu_wait": wait[0] if wait else None,
                 "pss_bytes": size, "rss_bytes": size + 5 * MIB, "anon_bytes": size, "threads": 1,
-                "open_files": 10, "read_bytes_per_s": 0, "write_bytes_per_s": 0, "state": "S",
+                "open_files": 10, "open_files_limit": 1024, "open_kinds": {"file": 4, "socket": 4, "pipe": 1, "other": 1},
+                "read_bytes_per_s": 0, "write_bytes_per_s": 0, "state": "S",
             })
     return sorted(found, key=lambda row: -row["pss_bytes"])
 
