@@ -26,6 +26,7 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._job_figures impor
 from ansible_collections.oncall.pressure.plugins.plugin_utils._log_figures import log_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._redis_figures import queue_figures, redis_figures, service_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._service_figures import service_figures
+from ansible_collections.oncall.pressure.plugins.plugin_utils._stack_figures import stack_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, rows, text
 
 
@@ -53,6 +54,7 @@ _COLLECTORS = {
     "derived.job": "jobs",
     "derived.logs": "logs",
     "derived.connections": "connections",
+    "derived.stacks": "stacks",
     "job": "jobs",
     "health": "health",
     "container": "containers",
@@ -75,12 +77,15 @@ def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
     for service in [*_services(snapshot), *_gone(snapshot)]:
         identity = t.cast(str, service["id"])
         derived = {**service_figures(service, snapshot), "job": job_of(service, snapshot), "logs": log_figures(snapshot, identity),
-                   "connections": connection_figures(service, snapshot)}
+                   "connections": connection_figures(service, snapshot), "stacks": stack_figures(service, snapshot)}
         data = {**shared, "kind": "service", "service": service, "derived": derived}
         found.append(Subject("service", identity, text(service, "name") or identity, text(service, "component") or "other", data))
     if isinstance(snapshot.get("nginx"), dict):
         row = next((row for row in _services(snapshot) if row.get("component") == "nginx"), None)
-        data = {**shared, "kind": "nginx", "service": row, "derived": {**traffic_figures(snapshot), "logs": log_figures(snapshot, text(row, "id"))}}
+        traffic = traffic_figures(snapshot)
+        # what a path costs shows in the stacks of the web service that answers it
+        derived = {**traffic, "logs": log_figures(snapshot, text(row, "id")), "stacks": stack_figures({"id": text(traffic, "web", "service")}, snapshot)}
+        data = {**shared, "kind": "nginx", "service": row, "derived": derived}
         found.append(Subject("nginx", text(row, "id"), text(row, "name") or text(row, "id"), "nginx", data))
     cron = next((row for row in _services(snapshot) if row.get("component") == "cron"), None)
     for job in [row for row in rows(snapshot, "jobs", "cron") if rows(row, "running")]:
