@@ -55,12 +55,15 @@ def take(machine: Machine, services: t.Sequence[Row] | None, top: t.Sequence[Row
     rows = candidates(services, top, wanted)
     if not rows:
         return absent("no service %s runs here" % clean(wanted, 120) if wanted else "no process of a service used %.1f CPUs or more in the window" % HOT)
+    if machine.euid():
+        # what somebody else's process is run by is hidden too
+        refused, rows = rows[0]["pid"], [row for row in rows if _owner(machine, row["pid"]) == machine.euid()]
+        if not rows:
+            return denied("only root or its owner may look into process %d" % refused)
     chosen = next((row for row in rows if _stacks.is_python(machine, row["pid"])), None)
     if chosen is None:
-        return absent("%s is no Python program: its stacks are not taken" % ("%s" % clean(wanted, 120) if wanted else "what uses the processors most"))
+        return absent("%s is no Python program: its stacks are not taken" % (clean(wanted, 120) if wanted else "what uses the processors most"))
     pid = chosen["pid"]
-    if machine.euid() and machine.euid() != machine.stat("/proc/%d" % pid).st_uid:
-        return denied("only root or its owner may look into process %d" % pid)
     profiler, why_not = _stacks.profiler_of(machine, pid)
     if why_not is not None:
         return absent(why_not)
@@ -88,3 +91,10 @@ def take(machine: Machine, services: t.Sequence[Row] | None, top: t.Sequence[Row
         {"service": chosen["service"], "pid": pid, "process": chosen["name"], "cpu": chosen["cpu"], "by": clean(profiler or _stacks.ITS_OWN, 200),
          "dumps": len(dumps)}, **_stack_dump.summed(dumps))
     return ok(data) if len(dumps) == DUMPS else partial(data, "%d of %d dumps were had: %s" % (len(dumps), DUMPS, said))
+
+
+def _owner(machine: Machine, pid: int) -> int | None:
+    try:
+        return machine.stat("/proc/%d" % pid).st_uid
+    except OSError:
+        return None
