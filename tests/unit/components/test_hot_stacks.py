@@ -122,7 +122,8 @@ def test_secrets_and_signs_in_names_do_not_leave_the_host(shop: tuple[int, Path]
 def test_where_none_can_be_had_it_says_why(shop: tuple[int, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     rows, here = [service("shop", main=shop[0])], [top(shop[0], "shop", 0.99)]
     assert "py-spy is neither installed" in (_hot_stacks.take(Patient(), rows, here, "", 5.0).reason or "")
-    assert _hot_stacks.take(Patient(), rows, [top(shop[0], "shop", 0.1)], "", 5.0)[:2] == ("absent", "no process of a service used 0.3 CPUs or more in the window")
+    cold = _hot_stacks.take(Patient(), rows, [top(shop[0], "shop", 0.1)], "", 5.0)
+    assert cold[:2] == ("absent", "no process of a service used 0.3 CPUs or more in the window")
     assert _hot_stacks.take(Patient(), rows, here, "web", 5.0)[:2] == ("absent", "no service web runs here")
     assert _hot_stacks.take(Patient(), [service("init", main=1)], [], "init", 5.0)[:2] == ("absent", "init is no Python program: its stacks are not taken")
     assert _hot_stacks.take(Patient(), None, [], "", 5.0).status == "error"
