@@ -21,6 +21,7 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._connection_figure
 from ansible_collections.oncall.pressure.plugins.plugin_utils._container_figures import container_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._database_figures import database_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._database_figures import service_of as database_service
+from ansible_collections.oncall.pressure.plugins.plugin_utils._duplicate_figures import duplicate_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._host_figures import health_figures, host_figures, traffic_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._job_figures import job_figures, job_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._log_figures import log_figures
@@ -55,6 +56,7 @@ _COLLECTORS = {
     "derived.logs": "logs",
     "derived.connections": "connections",
     "derived.stacks": "stacks",
+    "derived.work": "services",
     "job": "jobs",
     "health": "health",
     "container": "containers",
@@ -73,7 +75,8 @@ NEEDED = {
 def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
     """Every subject of a snapshot; services that only the kernel's kills name are among them."""
     shared = {key: snapshot.get(key) for key in ("host", "machine", "oom", "nginx", "processes", "taken", "collectors")}
-    found = [Subject("host", None, None, "host", {**shared, "kind": "host", "service": None, "derived": host_figures(snapshot)})]
+    host = {**host_figures(snapshot), "work": duplicate_figures(snapshot)}
+    found = [Subject("host", None, None, "host", {**shared, "kind": "host", "service": None, "derived": host})]
     for service in [*_services(snapshot), *_gone(snapshot)]:
         identity = t.cast(str, service["id"])
         derived = {**service_figures(service, snapshot), "job": job_of(service, snapshot), "logs": log_figures(snapshot, identity),

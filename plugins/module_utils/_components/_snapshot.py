@@ -161,7 +161,7 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         "name": None,
         "taken": _taken(machine, options),
         "tool": _tool(machine),
-        "cost": _cost(pss_bytes, len(rows) + 1, machine.monotonic() - started),
+        "cost": _cost(pss_bytes, len(COLLECTORS) + 1 + (options.stacks is not None), machine.monotonic() - started),
         "collectors": {name: {key: row[key] for key in ("status", "reason", "seconds")} for name, row in rows.items()},
         "host": data["host"].get("host"),
         "machine": data["host"].get("machine"),
@@ -290,7 +290,7 @@ def _down(name: str, record: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "cpu": {"used": None, "source": None, "share": None, "quota": record.get("cpu_quota"), "throttled_pct": None},
         "memory": {"bytes": None, "source": None, "limit_bytes": limit, "limit_source": "service" if limit is not None else None,
                    "peak_bytes": None, "oom_kills": None, "max_hits": None},
-        "processes": 0, "threads": 0, "workers": [], "worker_summary": None, "settings": record.get("settings"), "container": None,
+        "processes": 0, "threads": 0, "main": None, "workers": [], "worker_summary": None, "settings": record.get("settings"), "container": None,
     }
 
 
