@@ -29,7 +29,8 @@ def duplicate_figures(snapshot: Row) -> dict[str, t.Any]:
     "node"}}``: the largest set of schedulers of one application, and the first pair of workers of which one should not be; ``count`` 0 where there is none."""
     if not isinstance(snapshot.get("services"), list):
         return {"schedulers": None, "consumers": None}
-    known = [row for row in rows(snapshot, "services") if isinstance(at(row, "settings", "identity"), dict) and row.get("state") == "running" and text(row, "id")]
+    running = [row for row in rows(snapshot, "services") if row.get("state") == "running" and text(row, "id")]
+    known = [row for row in running if isinstance(at(row, "settings", "identity"), dict)]
     return {"schedulers": _schedulers(known), "consumers": _consumers(known)}
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.oncall.pressure.plugins.module_utils._components import _hot_stacks
-from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, run_all
+from ansible_collections.oncall.pressure.plugins.module_utils._components import _hot_stacks, _snapshot
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _proc
 from ansible_collections.oncall.pressure.plugins.plugin_utils._stack_figures import stack_figures
@@ -117,7 +117,7 @@ def shop(process: subprocess.Popen[bytes]) -> t.Dict[str, t.Any]:
 
 def look(process: subprocess.Popen[bytes]) -> t.Dict[str, t.Any]:
     """The collector's row, taken as the snapshot does it: in a child with its limits."""
-    return run_all({"stacks": lambda machine, options: _hot_stacks.take(machine, [shop(process)], [], "shop", 4.5)}, Machine(), Options(), 4.5).rows["stacks"]
+    return _snapshot._stacks(Machine(), Options(stacks="shop"), [shop(process)], {"top_cpu": []}, 4.5)
 
 
 @pytest.mark.parametrize("name", list(PROGRAMS))

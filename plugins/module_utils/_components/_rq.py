@@ -46,7 +46,8 @@ def _broker(launch: Launch) -> str | None:
         return None if setting.unresolved else setting.text
     if variable is not None:
         return variable.value
-    return None if launch.environment is None or _settings.hidden(launch) is not None or "config" in launch.command.settings or "RQ_CONFIG" in launch.environment else "redis://localhost:6379/0"
+    elsewhere = launch.environment is None or "config" in launch.command.settings or "RQ_CONFIG" in launch.environment
+    return None if elsewhere or _settings.hidden(launch) is not None else "redis://localhost:6379/0"
 
 
 def _queues(launch: Launch, machine: Machine) -> Row:
