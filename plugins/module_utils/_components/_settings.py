@@ -86,8 +86,8 @@ def empty(program: str) -> dict[str, t.Any]:
     return settings
 
 
-#: of a broker's address: its scheme, who logs in, where it is, and what follows a question mark
-_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]{0,30}://)(?:[^\s/?#]*@)?(?P<place>[^\s?#@]{0,300})")
+#: of a broker's address: its scheme; who logs in stands before the last @, whatever signs a password has; where it is; not what follows a question mark
+_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]{0,30}://)(?:.*@)?(?P<place>[^\s?#@]{0,300})", re.DOTALL)
 
 
 def identity(launch: Launch, broker: str | None, node: str | None = None) -> dict[str, t.Any]:

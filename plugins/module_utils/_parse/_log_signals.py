@@ -95,7 +95,8 @@ SIGNALS: t.Final[tuple[Signal, ...]] = (
     # rq says so only where its logger for jobs is set up, which its own program does not: the tally knows it from a job that failed and starts again
     Signal("rq_job_retry", "rq", "a job failed and is tried again", (("for retry", r"[Jj]ob \S{1,200}: (?:scheduled|enqueued) for retry\b"),)),
     Signal("rq_job_started", "rq", "a job begins",
-           ((") (", r"(?:^|\s)\S{1,100}: (?P<task>[A-Za-z_][\w.]{0,199})\(.{0,2000}\) \((?P<identity>[0-9a-f]{8}-[0-9a-f-]{27})\)\s*$"),), True),
+           # its end is looked at first, and once: whatever stands between is the user's
+           ((") (", r"^(?=.*\) \((?P<identity>[0-9a-f]{8}-[0-9a-f-]{27})\)\s*$).{0,200}?(?<!\S)\S{1,100}: (?P<task>[A-Za-z_][\w.]{0,199})\("),), True),
     Signal("rq_work_horse_lost", "rq", "the process that ran a job died: killed for want of memory, or by its time limit",
            (("Work-horse ", r"Work-horse (?:process was )?terminated unexpectedly"),)),
     Signal("rq_job_ok", "rq", "a job ended well",

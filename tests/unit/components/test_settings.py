@@ -95,6 +95,9 @@ def test_what_tells_two_workers_apart(tmp_path: Path) -> None:
     assert (own["broker"], own["node"], own["beat"]) == ("redis://cache/2", "celery@%h", False)
     assert _resolved("/v/bin/celery -A $APP -b $B worker -n $N", {})["identity"] == {
         "app": None, "directory": "/nowhere", "broker": None, "node": None, "beat": False, "scheduler": None}
+    for secret in ("a/b", "a?b", "a#b", "a@b/c", "a%2Fb"):
+        place = _resolved("/v/bin/celery -A shop worker", {"CELERY_BROKER_URL": "amqp://u:%s@mq:5672//" % secret})["identity"]["broker"]
+        assert place == "amqp://mq:5672//"
     assert _settings("celery -A x flower")["identity"] is None and _settings("gunicorn a:b")["identity"] is None
     assert _resolved("/v/bin/rq worker", {})["identity"]["broker"] == "redis://localhost:6379/0"
     assert _resolved("/v/bin/rq worker -u redis://:geheim@q:1/3 high", {})["identity"]["broker"] == "redis://q:1/3"
