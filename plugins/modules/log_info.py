@@ -11,7 +11,7 @@ module: log_info
 short_description: Tell what services log
 description:
   - Reads what services wrote within a time window, from the journal and from the log files that their processes hold open for writing.
-  - Counts lines, named signals of trouble, the exceptions of tracebacks and the tasks of celery,
+  - Counts lines, named signals of trouble, the exceptions of tracebacks and the tasks of celery and rq,
     and groups the lines that come again and again by their shape.
   - The journal is asked once for all units, and only for its newest entries. Files are read from their end.
     What is cut off by a bound is the oldest, and rates are over the time that was read.
@@ -151,6 +151,7 @@ logs:
               received: 40
               succeeded: 38
               retried: 2
+              retried_per_min: 0.4
               failed: 0
               mean_s: 0.41
               max_s: 2.02

@@ -54,6 +54,19 @@ options:
       - Nothing is asked that is not named here, since a request runs the application's code. A password in a URL is refused.
     type: dict
     default: {}
+  stacks:
+    description:
+      - Take three stacks of the one Python process of a service that used the processors most in the window, and say what it is busy with.
+      - They are taken by C(py-spy) where that is installed on the host or in the service's own environment, else by the tools of its own Python where that is
+        3.14 or newer; nothing is installed. Where memory is short no profiler is run.
+      - It takes a second or two after the window, within O(timeout).
+    type: bool
+    default: false
+  stacks_service:
+    description:
+      - The service whose busiest process is looked at instead, whatever that uses. Naming one asks for stacks.
+    type: str
+    default: ""
   report_dir:
     description:
       - A folder on the controller in which the document is written as C(snapshots/HOST.json). Only a digest is returned then.
@@ -72,6 +85,10 @@ EXAMPLES = r"""
   oncall.pressure.snapshot:
     health_urls:
       shop-web.service: http://127.0.0.1:8000/health
+
+- name: Say what the busiest process is busy with
+  oncall.pressure.snapshot:
+    stacks: true
 
 - name: Watch for ten seconds and write the document on the controller
   oncall.pressure.snapshot:
@@ -123,6 +140,8 @@ def main() -> None:
             "top": {"type": "int", "default": 10},
             "timeout": {"type": "float", "default": 15.0},
             "health_urls": {"type": "dict", "default": {}},
+            "stacks": {"type": "bool", "default": False},
+            "stacks_service": {"type": "str", "default": ""},
             "report_dir": {"type": "path"},
         },
         supports_check_mode=True,
@@ -137,6 +156,7 @@ def main() -> None:
         window_s=module.params["window"], oom_window_s=float(module.params["oom_window"]),
         traffic_window_s=float(module.params["traffic_window"]), top=module.params["top"],
         health_urls=module.params["health_urls"],
+        stacks=module.params["stacks_service"] or ("" if module.params["stacks"] else None),
     )
     module.exit_json(changed=False, snapshot=take(Machine(), options, max(module.params["timeout"], options.window_s + 3.0)))
 

@@ -14,7 +14,7 @@ import typing as t
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, known, num, rows, text
 
 #: The signals that rules ask for: one that no log told was told no times, where logs were read at all.
-_ASKED = ("gunicorn_worker_timeout", "nginx_upstream_timeout", "celery_task_retry", "outbound_retry", "too_many_open_files", "disk_full")
+_ASKED = ("gunicorn_worker_timeout", "nginx_upstream_timeout", "celery_task_retry", "rq_job_retry", "outbound_retry", "too_many_open_files", "disk_full")
 
 #: What a dependency in trouble looks like from this side.
 _OUTSIDE = ("dependency_refused", "dependency_timeout", "dns_failure", "ssl_error", "outbound_429", "outbound_503", "celery_broker_lost")
@@ -37,6 +37,7 @@ def log_figures(snapshot: t.Mapping[str, t.Any], identity: str | None) -> dict[s
     covered = known(*(num(row, "covered_s") for row in mine))
     outside = [signal for source in mine for signal in rows(source, "signals") if signal.get("id") in _OUTSIDE]
     first = max(outside, key=lambda signal: num(signal, "count") or 0.0, default=None)
+    signals = _signals(mine, told)
     return {
         "told": told,
         "covered_s": min(covered) if covered else None,
@@ -46,10 +47,14 @@ def log_figures(snapshot: t.Mapping[str, t.Any], identity: str | None) -> dict[s
         "debug_share": num(loud, "debug_share"),
         "template": text(max(templates, key=lambda row: num(row, "count") or 0.0, default=None), "template"),
         "retried_task": text(retried, "name") if num(retried, "retried") else None,
+        "retried_per_min": num(retried, "retried_per_min") if num(retried, "retried") else None,
         "outside": sum(known(*(num(signal, "count") for signal in outside))) if told else None,
         "outside_sample": text(first, "sample"),
         "outside_about": text(first, "about"),
-        "signals": _signals(mine, told),
+        "signals": signals,
+        # whichever program's it is
+        "retry": max((signals["celery_task_retry"], signals["rq_job_retry"]), key=lambda row: row["count"] or 0.0),
+        "begun": sum(known(*(num(row, "received") for row in tasks))) if tasks else None,
     }
 
 

@@ -44,7 +44,7 @@ UNITS = ("pct", "share", "bytes", "s", "per_s", "ratio", "cpus", "count", "pages
 
 _REQUIRED = ("id", "title", "subject", "facts", "when", "says", "weight", "confidence", "summary", "evidence", "next", "lasting", "source")
 _OPTIONAL = ("scope", "needs", "thresholds", "explains", "ruled_out", "not_measured", "mitigations")
-_SENTENCES = ("summary", "evidence", "ruled_out", "next", "lasting")
+_SENTENCES = ("summary", "evidence", "ruled_out", "next", "lasting", "not_measured")
 _ID = re.compile(r"[a-z][a-z0-9]*\.[a-z][a-z0-9_]*")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -101,7 +101,6 @@ class Rule(t.NamedTuple):
     explains: tuple[str, ...]
     sentences: dict[str, tuple[Sentence, ...]]
     mitigations: tuple[Suggestion, ...]
-    not_measured: tuple[str, ...]
     source: tuple[str, ...]
     place: str
 
@@ -235,7 +234,6 @@ class _Reader:
             explains=self._texts("explains"),
             sentences={key: self._sentences(key) for key in _SENTENCES},
             mitigations=self._mitigations(),
-            not_measured=self._texts("not_measured"),
             source=self._texts("source"),
             place="%s:%d" % (self._located.path, self._located.line((*self._base, "id"))),
         )

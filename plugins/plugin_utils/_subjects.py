@@ -21,11 +21,13 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._connection_figure
 from ansible_collections.oncall.pressure.plugins.plugin_utils._container_figures import container_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._database_figures import database_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._database_figures import service_of as database_service
+from ansible_collections.oncall.pressure.plugins.plugin_utils._duplicate_figures import duplicate_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._host_figures import health_figures, host_figures, traffic_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._job_figures import job_figures, job_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._log_figures import log_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._redis_figures import queue_figures, redis_figures, service_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._service_figures import service_figures
+from ansible_collections.oncall.pressure.plugins.plugin_utils._stack_figures import stack_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, rows, text
 
 
@@ -54,6 +56,8 @@ _COLLECTORS = {
     "derived.jobs": "jobs",
     "derived.logs": "logs",
     "derived.connections": "connections",
+    "derived.stacks": "stacks",
+    "derived.work": "services",
     "job": "jobs",
     "health": "health",
     "container": "containers",
@@ -72,16 +76,20 @@ NEEDED = {
 def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
     """Every subject of a snapshot; services that only the kernel's kills name are among them."""
     shared = {key: snapshot.get(key) for key in ("host", "machine", "oom", "nginx", "processes", "taken", "collectors")}
-    found = [Subject("host", None, None, "host", {**shared, "kind": "host", "service": None, "derived": host_figures(snapshot)})]
+    host = {**host_figures(snapshot), "work": duplicate_figures(snapshot)}
+    found = [Subject("host", None, None, "host", {**shared, "kind": "host", "service": None, "derived": host})]
     for service in [*_services(snapshot), *_gone(snapshot)]:
         identity = t.cast(str, service["id"])
         derived = {**service_figures(service, snapshot), "job": job_of(service, snapshot), "logs": log_figures(snapshot, identity),
-                   "connections": connection_figures(service, snapshot)}
+                   "connections": connection_figures(service, snapshot), "stacks": stack_figures(service, snapshot)}
         data = {**shared, "kind": "service", "service": service, "derived": derived}
         found.append(Subject("service", identity, text(service, "name") or identity, text(service, "component") or "other", data))
     if isinstance(snapshot.get("nginx"), dict):
         row = next((row for row in _services(snapshot) if row.get("component") == "nginx"), None)
-        data = {**shared, "kind": "nginx", "service": row, "derived": {**traffic_figures(snapshot), "logs": log_figures(snapshot, text(row, "id"))}}
+        traffic = traffic_figures(snapshot)
+        # what a path costs shows in the stacks of the web service that answers it
+        derived = {**traffic, "logs": log_figures(snapshot, text(row, "id")), "stacks": stack_figures({"id": text(traffic, "web", "service")}, snapshot)}
+        data = {**shared, "kind": "nginx", "service": row, "derived": derived}
         found.append(Subject("nginx", text(row, "id"), text(row, "name") or text(row, "id"), "nginx", data))
     cron = next((row for row in _services(snapshot) if row.get("component") == "cron"), None)
     for job in [row for row in rows(snapshot, "jobs", "cron") if rows(row, "running")]:

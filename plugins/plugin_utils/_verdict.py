@@ -165,6 +165,7 @@ def _finding(rule: Rule, subject: Subject, facts: Facts, numbers: t.Mapping[str,
     silent = [name for name, value in facts.items() if value is None]
     gaps = [gap for name in sorted(silent) for gap in [_gap(snapshot, collector(rule.subject, rule.facts[name]))] if gap]
     killed = (num(subject.data, "derived", "kills", "count") or 0) > 0 and says.resource == "memory"
+    said = {key: _say(sentences, values, facts, numbers) for key, sentences in rule.sentences.items()}
     return Finding(
         rule,
         subject,
@@ -174,9 +175,9 @@ def _finding(rule: Rule, subject: Subject, facts: Facts, numbers: t.Mapping[str,
         next(level for level, when in rule.confidence if when is None or _holds(when, facts, numbers)),
         share if isinstance(share, (int, float)) and not isinstance(share, bool) else None,
         killed,
-        {key: _say(sentences, values, facts, numbers) for key, sentences in rule.sentences.items()},
+        said,
         _suggested(rule, service if isinstance(service, str) else None, values, facts, numbers),
-        list(dict.fromkeys([*gaps, *rule.not_measured])),
+        list(dict.fromkeys([*gaps, *said["not_measured"]])),
     )
 
 

@@ -50,6 +50,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._parse import (
     _shell_words,
     _sockets,
     _sql_text,
+    _stack_dump,
     _supervisor_conf,
     _traffic,
     _unit_file,
@@ -135,6 +136,13 @@ OOM = (
     "{\"MESSAGE\": \"Killed process 1 (a b) total-vm:1kB\", \"__REALTIME_TIMESTAMP\": \"1768206601000000\", \"_TRANSPORT\": \"kernel\"}\n",
     "Jan 12 08:30:01 h systemd-oomd[700]: Killed /system.slice/shop.service due to memory pressure for /system.slice being 85.0% > 60.0% for > 20s\n"
     "earlyoom[1]: sending SIGTERM to process 7 uid 3 \"py thon\": badness 801, VmRSS 10 MiB\n",
+)
+STACKS = (
+    "Process 10524: python serve.py\nPython v3.11.7 (/usr/bin/python3.11)\n\nThread 10524 (active+gil): \"MainThread\"\n"
+    "    _make_iterencode.<locals>._iterencode (json/encoder.py:430)\n    report (serve.py:5)\n    <module> (serve.py:6)\n"
+    "Thread 0x7F12 (idle): \"report (a: b)\"\n    wait (threading.py:327)\n",
+    "\u2514\u2500\u2500 (T) Task-1\n    \u2514\u2500\u2500  main /srv/shop/serve.py:13\n        \u251c\u2500\u2500 (T) first\n"
+    "        \u2502   \u2514\u2500\u2500  fetch /srv/shop/serve.py:8\n",
 )
 STAT = ("4242 (gunicorn: a) b) S 1 4242 4242 0 -1 4194560 100 0 0 0 5 6 7 8 20 0 1 0 777 10000000 2500 "
         " 18446744073709551615 1 1 0 0 0 0 0 16781312 134235651\n",)
@@ -416,6 +424,7 @@ TARGETS: tuple[Target, ...] = (
     Target("_postgres.answers", postgres, POSTGRES, (ValueError,)),
     Target("_redis_info.info", redis_info, REDIS_INFO, (ValueError,)),
     Target("_resp.reply", replies, RESP, (ValueError,)),
+    Target("_stack_dump.stacks", lambda text: _stack_dump.summed([_stack_dump.stacks(text.split("\n"))] * 2), STACKS),
     Target("_sql_text.normalise", _sql_text.normalise, SQL),
     Target("_text.clean", lambda text: (_text.clean(text), _text.clean_words(text.split(" ")), _text.clean_tree({text[:40]: [text]})),
            COMMANDS + ACCESS + ENVIRONMENT),

@@ -19,6 +19,7 @@ PARSERS = Path(__file__).resolve().parents[2] / "plugins" / "module_utils" / "_p
 FED_THROUGH_OTHERS = {
     "_heavy_hitters": "counts what _access_log reads",
     "_traffic": "tallies what _access_log reads",
+    "_stack_groups": "looked up by _stack_dump",
 }
 
 

@@ -34,10 +34,15 @@ def settings(launch: Launch, machine: Machine) -> dict[str, t.Any]:
     """The settings of a celery worker as the document has them."""
     found = _settings.empty("celery")
     found["version"] = _settings.version(machine, launch, "celery")
-    if launch.command.subcommand in ("beat", "flower"):
+    if launch.command.subcommand == "flower":
         found["bind"] = _settings.on_command_line(launch, "bind")
         return found
     path, literals, reason = _configuration(launch, machine)
+    # where nobody names it, a worker is called after its host
+    found["identity"] = _settings.identity(launch, _broker(launch, literals), "celery@%h" if launch.command.subcommand == "worker" else None)
+    if launch.command.subcommand == "beat":
+        found["bind"] = _settings.on_command_line(launch, "bind")
+        return found
     for name in _KEYS:
         row = _settings.on_command_line(launch, name)
         if row is None:
@@ -51,6 +56,18 @@ def settings(launch: Launch, machine: Machine) -> dict[str, t.Any]:
     elif found["autoscale"]["value"]:
         found["workers"] = _autoscaled(found["workers"], found["autoscale"])
     return found
+
+
+def _broker(launch: Launch, literals: t.Mapping[str, _python_literals.Literal] | None) -> str | None:
+    """The broker's URL as it stands, with its password, by celery's own order: its variable, the command line, the configuration."""
+    variable = (launch.environment or {}).get("CELERY_BROKER_URL")
+    if variable is not None and variable.value:
+        return variable.value
+    setting = launch.command.settings.get("broker")
+    if setting is not None:
+        return None if setting.unresolved else setting.text
+    row = _settings.from_literals(literals, ["broker_url", "BROKER_URL", "CELERY_BROKER_URL"], "bind", "") if literals else None
+    return row["value"] if row is not None and isinstance(row["value"], str) else None
 
 
 def _elsewhere(name: str, path: str, literals: t.Mapping[str, _python_literals.Literal] | None, reason: str | None, machine: Machine) -> Row:

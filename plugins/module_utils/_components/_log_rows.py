@@ -37,7 +37,8 @@ def row(service: str, source: str, tally: Tally, covered_s: float | None) -> Row
         "lines": tally.lines, "lines_per_s": _per_s(tally.lines, covered_s), "bytes_per_s": _per_s(tally.bytes, covered_s),
         "signals": [_signal(told, covered_s) for told in tally.signals()[:_SIGNALS]],
         "exceptions": [{"name": clean(name, 120), "count": count} for name, count in tally.exceptions.most_common(_EXCEPTIONS) if count > 0],
-        "tasks": [_task(name, numbers) for name, numbers in sorted(tally.tasks.items(), key=lambda item: (-item[1][4], -sum(item[1][:4]), item[0]))[:_TASKS]],
+        "tasks": [_task(name, numbers, covered_s) for name, numbers in
+                  sorted(tally.tasks.items(), key=lambda item: (-item[1][4], -sum(item[1][:4]), item[0]))[:_TASKS]],
         "templates": [{"template": clean(text, 200), "count": count} for text, count in tally.templates.top(_TEMPLATES) if count > 1],
         "debug_share": round(tally.debug / tally.sampled, 3) if tally.sampled else None,
     }
@@ -56,10 +57,11 @@ def _signal(told: Told, covered_s: float | None) -> Row:
     }
 
 
-def _task(name: str, numbers: t.Sequence[float]) -> Row:
+def _task(name: str, numbers: t.Sequence[float], covered_s: float | None) -> Row:
     received, succeeded, retried, failed = (int(number) for number in numbers[:4])
     return {
         "name": clean(name, 120), "received": received, "succeeded": succeeded, "retried": retried, "failed": failed,
+        "retried_per_min": None if not covered_s else round(retried / covered_s * 60.0, 2),
         "mean_s": round(numbers[4] / succeeded, 3) if succeeded else None, "max_s": round(numbers[5], 3) if succeeded else None,
     }
 

@@ -30,12 +30,24 @@ def settings(launch: Launch, machine: Machine) -> dict[str, t.Any]:
         _settings.on_command_line(launch, "worker_class") or _settings.from_environment(launch, "RQ_WORKER_CLASS", "worker_class")
         or _settings.default("rq.worker.Worker")
     )
+    found["identity"] = _settings.identity(launch, _broker(launch))
     found["queues"] = _settings.on_command_line(launch, "queues") or _queues(launch, machine)
     hidden = _settings.hidden(launch)
     for name in ("workers", "queues"):
         if hidden is not None and found[name]["layer"] == "default" and launch.command.subcommand == "worker-pool" or hidden is not None and name == "queues":
             found[name] = _settings.row(None, found[name]["layer"], found[name]["where"], hidden)
     return found
+
+
+def _broker(launch: Launch) -> str | None:
+    """The server's URL as it stands; null where a settings module may name another."""
+    setting, variable = launch.command.settings.get("broker"), (launch.environment or {}).get("RQ_REDIS_URL")
+    if setting is not None:
+        return None if setting.unresolved else setting.text
+    if variable is not None:
+        return variable.value
+    elsewhere = launch.environment is None or "config" in launch.command.settings or "RQ_CONFIG" in launch.environment
+    return None if elsewhere or _settings.hidden(launch) is not None else "redis://localhost:6379/0"
 
 
 def _queues(launch: Launch, machine: Machine) -> Row:

@@ -56,7 +56,7 @@ def collect(machine: Machine, options: Options) -> Reading:
     table = first_look(machine, options.own_pids)
     groups = _membership.group(machine, table.processes, root)
     before = {group.id: _cpu_time(cgroups, group) for group in groups}
-    of_interest = [process for group in groups if group.component in _WORKER_COMPONENTS for process in group.workers]
+    of_interest = [process for group in groups if group.component in _WORKER_COMPONENTS for process in _measured(group)]
     skipped = _process_details.measure(machine, table.processes, of_interest, options)
     machine.sleep(options.window_s - (machine.monotonic() - started))
     second_look(machine, table)
@@ -76,6 +76,11 @@ def collect(machine: Machine, options: Options) -> Reading:
     if hidden:
         reasons.append("/proc hides other users' processes (hidepid)")
     return partial(data, "; ".join(reasons)) if reasons else ok(data)
+
+
+def _measured(group: Group) -> list[Process]:
+    """The workers of a service, and the process above them: what it holds is no worker's."""
+    return group.workers + ([group.main] if group.main not in group.workers else [])
 
 
 def _most(services: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
@@ -100,7 +105,7 @@ def _service(cgroups: Cgroups, root: OwnRoot, group: Group, before: tuple[float,
         "main_pid": group.main.pid if group.main.seen_twice else None,
         "cpu": _cpu(cgroups, root, group, before[1], window), "memory": _memory(cgroups, root, group, alive),
         "processes": len(alive), "threads": sum(process.threads for process in alive),
-        "workers": _workers(workers, window) if group.component in _WORKER_COMPONENTS else [],
+        "main": _main(group, window), "workers": _workers(workers, window) if group.component in _WORKER_COMPONENTS else [],
         "worker_summary": _summary(workers, window) if workers and group.component in _WORKER_COMPONENTS else None,
         "settings": None, "container": None,
     }
@@ -177,6 +182,13 @@ def _workers(workers: t.Sequence[Process], window: _Window) -> list[dict[str, t.
         }
         for process in sorted(workers, key=_size, reverse=True)[:_WORKERS]
     ]
+
+
+def _main(group: Group, window: _Window) -> dict[str, t.Any] | None:
+    """The process above the workers, as one of them; null where the only one works itself."""
+    if group.component not in _WORKER_COMPONENTS or not group.main.seen_twice or group.main in group.workers:
+        return None
+    return _workers([group.main], window)[0]
 
 
 def _summary(workers: t.Sequence[Process], window: _Window) -> dict[str, t.Any]:

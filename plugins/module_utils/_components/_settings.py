@@ -14,6 +14,7 @@ import stat
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import READ_LIMIT, Machine
+from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _command_line, _python_literals, _shell_words
 from ansible_collections.oncall.pressure.plugins.module_utils._parse._command_line import Command, Refused
 from ansible_collections.oncall.pressure.plugins.module_utils._parse._shell_words import Word
@@ -80,9 +81,34 @@ def default(value: t.Any, reason: str | None = None) -> Row:
 
 def empty(program: str) -> dict[str, t.Any]:
     """Settings of which nothing is known; a setting that a program does not have stays null."""
-    settings: dict[str, t.Any] = dict.fromkeys(("program", "version") + NAMES)
+    settings: dict[str, t.Any] = dict.fromkeys(("program", "version") + NAMES + ("identity",))
     settings["program"] = program
     return settings
+
+
+#: of a broker's address: its scheme; who logs in stands before the last @, whatever signs a password has; where it is; not what follows a question mark
+_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]{0,30}://)(?:.*@)?(?P<place>[^\s?#@]{0,300})", re.DOTALL)
+
+
+def identity(launch: Launch, broker: str | None, node: str | None = None) -> dict[str, t.Any]:
+    """What tells two workers or schedulers of one kind apart, and whether they are the same: ``{"app", "directory", "broker" (no user, no password), "node",
+    "beat" (it schedules too), "scheduler"}``; null where it is not known."""
+    changed = launch.command.settings.get("chdir")
+    directory = changed.text if changed is not None and changed.text.startswith("/") and not changed.unresolved else launch.directory
+    found = _URL.match(broker or "")
+    sure = "node" not in launch.command.settings and hidden(launch) is None
+    return {
+        "app": _known(launch, "app"), "directory": None if directory is None else clean(directory, 300),
+        "broker": clean(found.group("scheme") + found.group("place"), 300) if found is not None else None,
+        "node": _known(launch, "node") or (node if sure else None), "beat": "beat" in launch.command.settings or launch.command.subcommand == "beat",
+        "scheduler": _known(launch, "scheduler"),
+    }
+
+
+def _known(launch: Launch, name: str) -> str | None:
+    """A text on the command line; null where there is none, or a variable that is not known is in it."""
+    setting = launch.command.settings.get(name)
+    return clean(setting.text, 200) if setting is not None and setting.text and not setting.unresolved else None
 
 
 def on_command_line(launch: Launch, name: str) -> Row | None:

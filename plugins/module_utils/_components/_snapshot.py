@@ -124,6 +124,9 @@ COLLECTORS: dict[str, Collector] = {
     "containers": _containers, "redis": _redis, "postgres": _postgres, "connections": _connections, "logs": _logs, "changes": _recent_changes,
 }
 
+#: What stacks may take of the time, where they are asked for.
+_STACKS_S = 4.5
+
 _PYTHON = ("gunicorn", "uvicorn", "celery", "rq")
 
 #: What a unit's own record says better than its processes do.
@@ -137,7 +140,8 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
     """The document of one host; ``name`` and ``clock_offset_s`` are for the controller to fill in."""
     started = machine.monotonic()
     options = options._replace(own_pids=own_chain(machine), daemons=_daemons.running(machine))
-    rows, pss_bytes = run_all(COLLECTORS, machine, options, limit_s)
+    # what was asked for is taken within the same limit
+    rows, pss_bytes = run_all(COLLECTORS, machine, options, limit_s if options.stacks is None else max(limit_s - _STACKS_S, options.window_s + 1.0))
     data = {name: row["data"] or {} for name, row in rows.items()}
     services = t.cast("list[dict[str, t.Any]]", data["services"].get("services", []))
     joined = join(services, data["units"]) if rows["services"]["data"] is not None or rows["units"]["data"] is not None else None
@@ -149,6 +153,7 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         tell_containers(joined, rows["containers"]["data"]["containers"])
     if rows["connections"]["data"] is not None:
         _owners.tell(rows["connections"]["data"], joined or [])
+    rows["stacks"] = _stacks(machine, options, joined, data["services"].get("processes"), min(_STACKS_S, limit_s))
     if rows["changes"]["data"] is not None:
         _owners.rename(rows["changes"]["data"]["events"], joined or [])
     return {
@@ -156,7 +161,7 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         "name": None,
         "taken": _taken(machine, options),
         "tool": _tool(machine),
-        "cost": _cost(pss_bytes, len(rows) + 1, machine.monotonic() - started),
+        "cost": _cost(pss_bytes, len(COLLECTORS) + 1 + (options.stacks is not None), machine.monotonic() - started),
         "collectors": {name: {key: row[key] for key in ("status", "reason", "seconds")} for name, row in rows.items()},
         "host": data["host"].get("host"),
         "machine": data["host"].get("machine"),
@@ -172,7 +177,24 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         "timeline": rows["changes"]["data"],
         "redis": rows["redis"]["data"],
         "postgres": rows["postgres"]["data"],
+        "stacks": rows["stacks"]["data"],
     }
+
+
+def _stacks(
+    machine: Machine, options: Options, services: t.Sequence[t.Mapping[str, t.Any]] | None, processes: t.Mapping[str, t.Any] | None, limit_s: float
+) -> dict[str, t.Any]:
+    """The row of the stacks of the one process that used the processors most: after the window, since only then it is known."""
+    wanted = options.stacks
+    if wanted is None:
+        return {"status": "absent", "reason": "nobody asked for them (pressure_stacks)", "data": None, "seconds": 0.0}
+
+    def collect(machine: Machine, options: Options) -> Reading:
+        from ansible_collections.oncall.pressure.plugins.module_utils._components import _hot_stacks
+
+        return _hot_stacks.take(machine, services if processes is not None else None, (processes or {}).get("top_cpu") or [], wanted, limit_s)
+
+    return run_all({"stacks": collect}, machine, options, limit_s).rows["stacks"]
 
 
 def join(services: list[dict[str, t.Any]], units: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
@@ -269,7 +291,7 @@ def _down(name: str, record: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "cpu": {"used": None, "source": None, "share": None, "quota": record.get("cpu_quota"), "throttled_pct": None},
         "memory": {"bytes": None, "source": None, "limit_bytes": limit, "limit_source": "service" if limit is not None else None,
                    "peak_bytes": None, "oom_kills": None, "max_hits": None},
-        "processes": 0, "threads": 0, "workers": [], "worker_summary": None, "settings": record.get("settings"), "container": None,
+        "processes": 0, "threads": 0, "main": None, "workers": [], "worker_summary": None, "settings": record.get("settings"), "container": None,
     }
 
 

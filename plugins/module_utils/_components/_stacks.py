@@ -25,6 +25,9 @@ from ansible_collections.oncall.pressure.plugins.module_utils._parse import _pro
 NEED_BYTES: t.Final = 256 * 1024 * 1024
 _SPACE_BYTES = 2 * 1024 * 1024 * 1024
 
+#: What says it where there is no profiler.
+ITS_OWN: t.Final = "asyncio of its own Python"
+
 _PROCESSES = 8
 _LINES = 300
 _ONE_S = 5.0
@@ -34,16 +37,12 @@ _PYTHON = re.compile(r"python3\.(\d+)\Z")
 
 def stacks(machine: Machine, subject: t.Mapping[str, t.Any], limit_s: float) -> Reading:
     """``{"by": program, "processes": {PID: [line]}}``."""
-    pids = [pid for pid in subject["pids"] if _interpreter(machine, pid)][:_PROCESSES]
+    pids = [pid for pid in subject["pids"] if is_python(machine, pid)][:_PROCESSES]
     if not pids:
         return absent("no Python process of it runs")
-    profiler = _py_spy(machine, pids[0])
-    if profiler is None and not _own(machine, pids[0]):
-        return absent("no profiler is there: py-spy is neither installed nor in the service's environment, and its Python is older than 3.14")
-    free = free_bytes(machine)
-    if free is None or free < NEED_BYTES:
-        return absent("no profiler is run: it needs %d MB and %s" % (
-            NEED_BYTES // 1000000, "how much is free is not known" if free is None else "%d MB are free" % (free // 1000000)))
+    profiler, why_not = profiler_of(machine, pids[0])
+    if why_not is not None:
+        return absent(why_not)
     end = machine.monotonic() + max(limit_s - 1.0, 0.5)
     found: dict[str, list[str]] = {}
     missing: list[str] = []
@@ -52,15 +51,32 @@ def stacks(machine: Machine, subject: t.Mapping[str, t.Any], limit_s: float) -> 
         if left <= 0.2:
             missing.append("%d: no time was left" % pid)
             continue
-        lines, why = _dump(machine, profiler, pid, min(left, _ONE_S))
+        lines, why = dump(machine, profiler, pid, min(left, _ONE_S))
         if lines:
             found[str(pid)] = lines
         else:
             missing.append("%d: %s" % (pid, why))
-    data = {"by": clean(profiler or "asyncio of its own Python"), "processes": found}
+    data = {"by": clean(profiler or ITS_OWN), "processes": found}
     if not found:
         return absent(clean("; ".join(missing), 600))
     return partial(data, clean("; ".join(missing), 600)) if missing else ok(data)
+
+
+def is_python(machine: Machine, pid: int) -> bool:
+    """Whether a process is run by a Python, whose stacks can be told."""
+    return _interpreter(machine, pid) is not None
+
+
+def profiler_of(machine: Machine, pid: int) -> tuple[str | None, str | None]:
+    """What can say where a process stands, as (path, null where its own Python can; why nothing does, else null)."""
+    profiler = _py_spy(machine, pid)
+    if profiler is None and not _own(machine, pid):
+        return None, "no profiler is there: py-spy is neither installed nor in the service's environment, and its Python is older than 3.14"
+    free = free_bytes(machine)
+    if free is None or free < NEED_BYTES:
+        return None, "no profiler is run: it needs %d MB and %s" % (
+            NEED_BYTES // 1000000, "how much is free is not known" if free is None else "%d MB are free" % (free // 1000000))
+    return profiler, None
 
 
 def free_bytes(machine: Machine) -> int | None:
@@ -101,7 +117,7 @@ def _py_spy(machine: Machine, pid: int) -> str | None:
     return next((folder + "/py-spy" for folder in folders if machine.exists(folder + "/py-spy")), None)
 
 
-def _dump(machine: Machine, profiler: str | None, pid: int, limit_s: float) -> tuple[list[str], str]:
+def dump(machine: Machine, profiler: str | None, pid: int, limit_s: float) -> tuple[list[str], str]:
     """The lines of one process, or why there are none. The process is not stopped for it."""
     if profiler is not None:
         argv = [profiler, "dump", "--nonblocking", "--pid", str(pid)]

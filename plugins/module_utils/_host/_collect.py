@@ -60,6 +60,8 @@ class Options(t.NamedTuple):
     daemons: t.Mapping[str, t.Tuple[int, ...]] | None = None
     #: what people named to be asked, by service
     health_urls: t.Mapping[str, str] = {}
+    #: whose stacks to take: a service, "" the process that uses the processors most; null: nobody asked for them
+    stacks: str | None = None
 
 
 Collector = t.Callable[[Machine, Options], Reading]

@@ -289,7 +289,10 @@ def become(who: As) -> None:
     except OSError:
         pass
     if who.memory_bytes is not None:
-        resource.setrlimit(resource.RLIMIT_AS, (who.memory_bytes, who.memory_bytes))
+        # a collector's child has a limit already, and even root may lack the capability to raise it
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        space = who.memory_bytes if hard == resource.RLIM_INFINITY else min(who.memory_bytes, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (space, space))
     if os.geteuid() == 0:
         os.setgroups(who.groups)
         os.setgid(who.gid)

@@ -50,7 +50,7 @@ class Setting(t.NamedTuple):
 class Command(t.NamedTuple):
     """A command that starts one of the programs.
 
-    settings: by name; host, port, uds, app, chdir, beat, env and env_file beside those of LABELS
+    settings: by name; host, port, uds, app, chdir, beat, broker, node, scheduler, env and env_file beside those of LABELS
     opaque: arguments that are one whole variable, as written
     words: of the text that names the program; ``first`` is the index of the program's own word
     nested: the words are those of an inner ``sh -c '...'``: their places are counted in its text

@@ -111,7 +111,9 @@ HYPERCORN = _table(
 _CELERY_GLOBAL_VALUES = "-A --app -b --broker --result-backend --loader --config --workdir --broker-url"
 _CELERY_GLOBAL_FLAGS = "-C --no-color -q --quiet --version --skip-checks --help -h"
 
-CELERY = _table(_CELERY_GLOBAL_VALUES, _CELERY_GLOBAL_FLAGS, {"--config": "config", "--workdir": "chdir", "-A --app": "app"})
+CELERY = _table(
+    _CELERY_GLOBAL_VALUES, _CELERY_GLOBAL_FLAGS, {"--config": "config", "--workdir": "chdir", "-A --app": "app", "-b --broker --broker-url": "broker"},
+)
 
 CELERY_WORKER = _table(
     _CELERY_GLOBAL_VALUES + """
@@ -129,7 +131,8 @@ CELERY_WORKER = _table(
         "-c --concurrency": "workers", "-P --pool": "worker_class",
         "--max-tasks-per-child --maxtasksperchild": "max_tasks_per_child",
         "--max-memory-per-child --maxmemperchild": "max_memory_per_child", "-Q --queues": "queues", "--autoscale": "autoscale", "--config": "config",
-        "--workdir": "chdir", "-A --app": "app", "-B --beat": "beat",
+        "--workdir": "chdir", "-A --app": "app", "-B --beat": "beat", "-b --broker --broker-url": "broker", "-n --hostname": "node",
+        "--scheduler": "scheduler",
     },
 )
 
@@ -138,7 +141,7 @@ CELERY_BEAT = _table(
     -s --schedule -S --scheduler --max-interval -n --hostname -l --loglevel -f --logfile --pidfile --uid --gid --umask --executable --settings --pythonpath
     """,
     _CELERY_GLOBAL_FLAGS + " --detach --enable-remote-control --no-enable-remote-control --traceback",
-    {"--config": "config", "--workdir": "chdir", "-A --app": "app"},
+    {"--config": "config", "--workdir": "chdir", "-A --app": "app", "-b --broker --broker-url": "broker", "-S --scheduler": "scheduler"},
 )
 
 #: flower reads "--name=value"; a value in a word of its own is taken where the option is known
@@ -165,13 +168,13 @@ RQ_WORKER = _table(
     -b --burst --disable-job-desc-logging -v --verbose -q --quiet --disable-default-exception-handler -s --with-scheduler --version --traceback -d
     --no-color --force-color --skip-checks --help
     """,
-    {"-w --worker-class": "worker_class", "-c --config": "config"},
+    {"-w --worker-class": "worker_class", "-c --config": "config", "-u --url": "broker"},
 )
 
 RQ_POOL = _table(
     _RQ_COMMON + " -l --logging-level --exception-handler --log-format --date-format -n --num-workers --settings --pythonpath",
     "-b --burst -v --verbose -q --quiet --version --help",
-    {"-n --num-workers": "workers", "-w --worker-class": "worker_class", "-c --config": "config"},
+    {"-n --num-workers": "workers", "-w --worker-class": "worker_class", "-c --config": "config", "-u --url": "broker"},
 )
 
 

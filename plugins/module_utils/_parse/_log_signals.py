@@ -20,7 +20,7 @@ class Signal(t.NamedTuple):
     """id; component: whose words these are ("any": of no one program); meaning: what happened, in a line.
 
     forms: pairs of a text that stands in every such line, by which it is looked for, and the pattern that it must match. Groups of a pattern:
-    ``about`` names what it is about (a task, a peer, a zone); ``task`` and ``seconds`` are a task's name and run time.
+    ``about`` names what it is about (a task, a peer, a zone); ``task``, ``identity`` and ``seconds`` are a task's name, which one it is, its run time.
     usual: it is part of normal work; its rate tells something, that it is there does not.
     """
 
@@ -90,11 +90,19 @@ SIGNALS: t.Final[tuple[Signal, ...]] = (
     Signal("celery_task_succeeded", "celery", "a task ended well", ((" succeeded in ", _TASK + r"succeeded in (?P<seconds>\d+(?:\.\d+)?(?:e-?\d+)?)s"),), True),
 
     Signal("rq_job_failed", "rq", "a job raised an exception or was lost",
-           (("exception raised while executing", r"[Jj]ob [^\]\s]{1,200}\]?: exception raised while executing \((?P<about>[^)]{1,200})\)"),
+           (("exception raised while executing", r"[Jj]ob (?P<identity>[^\]\s]{1,200}?)\]?: exception raised while executing \((?P<task>[^)]{1,200})\)"),
             ("Moving job to FailedJobRegistry", r"Moving job to FailedJobRegistry \((?!Work-horse)"))),
+    # rq says so only where its logger for jobs is set up, which its own program does not: the tally knows it from a job that failed and starts again
+    Signal("rq_job_retry", "rq", "a job failed and is tried again", (("for retry", r"[Jj]ob \S{1,200}: (?:scheduled|enqueued) for retry\b"),)),
+    Signal("rq_job_started", "rq", "a job begins",
+           # its end is looked at first, and once: whatever stands between is the user's
+           ((") (", r"^(?=.*\) \((?P<identity>[0-9a-f]{8}-[0-9a-f-]{27})\)\s*$).{0,200}?(?<!\S)\S{1,100}: (?P<task>[A-Za-z_][\w.]{0,199})\("),), True),
     Signal("rq_work_horse_lost", "rq", "the process that ran a job died: killed for want of memory, or by its time limit",
            (("Work-horse ", r"Work-horse (?:process was )?terminated unexpectedly"),)),
-    Signal("rq_job_ok", "rq", "a job ended well", (("Job OK", r": .{0,10}Job OK.{0,10} \("),), True),
+    Signal("rq_job_ok", "rq", "a job ended well",
+           (("Job OK", r": .{0,10}Job OK.{0,10} \("),
+            ("Successfully completed ",
+             r"Successfully completed (?P<task>[A-Za-z_][\w.]{0,199})\(.{0,2000}\) job in (?P<seconds>\d{1,6}:\d\d:\d\d(?:\.\d{1,9})?)s on worker ")), True),
     Signal("rq_job_timeout", "rq", "a job ran longer than its timeout",
            (("exceeded maximum timeout value", r"(?:Task|Job) exceeded maximum timeout value \(\d+ seconds\)"),)),
 
@@ -202,13 +210,15 @@ SIGNALS: t.Final[tuple[Signal, ...]] = (
 
 
 class Match(t.NamedTuple):
-    """One form of a signal met in a line. signal and form: their places in the tables; about, task: text as the line has it; seconds: a run time."""
+    """One form of a signal met in a line. signal and form: their places in the tables; about, task: text as the line has it; seconds: a run time;
+    identity: which task of its name it is."""
 
     signal: int
     form: int
     about: str | None
     task: str | None
     seconds: float | None
+    identity: str | None = None
 
 
 #: A form ready to be looked for: the text to look for, its pattern (compiled when it is first met), the places of signal and form.
@@ -242,6 +252,13 @@ def matches(line: str, forms: t.Sequence[Form] = _FORMS) -> list[Match]:
 
 def _match(match: re.Match[str], place: int, form: int) -> Match:
     groups = match.groupdict()
-    seconds = float(groups["seconds"]) if groups.get("seconds") else None
     task = groups.get("task")
-    return Match(place, form, groups.get("about") or task, task, seconds)
+    return Match(place, form, groups.get("about") or task, task, _seconds(groups["seconds"]) if groups.get("seconds") else None, groups.get("identity"))
+
+
+def _seconds(text: str) -> float:
+    """A number of seconds, or hours, minutes and seconds."""
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = seconds * 60.0 + float(part)
+    return seconds

@@ -32,6 +32,8 @@ _DEBUG = re.compile(r"\bDEBUG\d?\b|\blevel\W{1,4}debug\b|\[debug\]", re.IGNORECA
 
 #: The most different exceptions and tasks that are told apart.
 _NAMES = 256
+#: The most jobs that failed and may start again.
+_IDENTITIES = 2048
 _TEMPLATES = 128
 #: A shorter line says nothing.
 _SHORTEST = 8
@@ -66,6 +68,8 @@ class Tally:
         self._about: dict[int, HeavyHitters[str]] = {}
         self._traces: dict[t.Hashable, int] = {}
         self._counted: dict[t.Hashable, str] = {}
+        #: jobs that failed last, by identity
+        self._failed: dict[str, None] = {}
 
     def add(
         self, line: str, size: int, at: t.Callable[[str], float | None], forms: t.Sequence[_log_signals.Form], writer: t.Hashable = None,
@@ -100,6 +104,20 @@ class Tally:
             self._about[match.signal].update((match.about[:200],))
         if match.task:
             self._task(match)
+        if match.identity:
+            self._again(match, line, at)
+
+    def _again(self, match: _log_signals.Match, line: str, at: t.Callable[[str], float | None]) -> None:
+        """A job that failed and starts again is tried again, whether or not its program says so."""
+        identity, name = match.identity or "", _log_signals.SIGNALS[match.signal].id
+        if name == "rq_job_failed":
+            self._failed[identity] = None
+            if len(self._failed) > _IDENTITIES:
+                del self._failed[next(iter(self._failed))]
+        elif identity in self._failed:
+            del self._failed[identity]
+            # a form of its own, that no line has
+            self._signal(_log_signals.Match(_RETRY, len(_log_signals.SIGNALS[_RETRY].forms), match.about, match.task, None), line, at)
 
     def _task(self, match: _log_signals.Match) -> None:
         """Counts by task: received, succeeded, retried, failed, seconds in all, the longest."""
@@ -152,4 +170,8 @@ class Tally:
         return sorted(told, key=lambda row: (_log_signals.SIGNALS[row.signal].usual, -row.count, row.signal))
 
 
-_TASK_PLACES: t.Final = {"celery_task_received": 0, "celery_task_succeeded": 1, "celery_task_retry": 2, "celery_task_failed": 3}
+_TASK_PLACES: t.Final = {
+    "celery_task_received": 0, "celery_task_succeeded": 1, "celery_task_retry": 2, "celery_task_failed": 3,
+    "rq_job_started": 0, "rq_job_ok": 1, "rq_job_retry": 2, "rq_job_failed": 3,
+}
+_RETRY: t.Final = next(place for place, signal in enumerate(_log_signals.SIGNALS) if signal.id == "rq_job_retry")

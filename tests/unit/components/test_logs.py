@@ -131,7 +131,7 @@ def test_a_recorded_journal(host: Host) -> None:
     assert timeout["last_at"] == "2026-11-28T04:03:43Z" and "WORKER TIMEOUT" in timeout["sample"]
     worker = rows["shop-worker.service", "journal"]
     assert worker["tasks"][0]["retried"] > 5 and worker["tasks"][0]["name"] == "shop.tasks.charge"
-    assert signals(rows["shop-rq.service", "journal"]) == {"rq_job_failed": 1, "rq_work_horse_lost": 1, "rq_job_ok": 1}
+    assert signals(rows["shop-rq.service", "journal"]) == {"rq_job_failed": 1, "rq_work_horse_lost": 1, "rq_job_ok": 1, "rq_job_started": 3}
     assert signals(rows["shop-broken.service", "journal"]) == {"start_limit_hit": 1}
     misc = rows["shop-misc.service", "journal"]
     assert {"dns_failure", "asyncio_slow_callback"} <= set(signals(misc)) and misc["debug_share"] > 0.3

@@ -100,6 +100,8 @@ def test_a_unit_with_its_limit_kills_and_workers(tmp_path: pathlib.Path, version
     summary = service["worker_summary"]
     assert (summary["count"], summary["median_bytes"], summary["largest_pid"], summary["memory_source"]) == (3, 100 * 1000 * 1024, 102, "pss")
     assert summary["spread_pct"] == 20.0
+    # the process above them is none of them
+    assert (service["main"]["pid"], service["main"]["pss_bytes"]) == (100, 20 * 1000 * 1024)
     assert service["cpu"] == {"used": 0.0, "source": "cgroup", "share": None, "quota": None, "throttled_pct": None}
 
 
@@ -117,7 +119,7 @@ def test_programs_of_a_supervisor_are_services_of_their_own(tmp_path: pathlib.Pa
     assert {"supervisor.service", "supervisor:shop-jobs", "supervisor:other"} <= set(services)
     jobs = services["supervisor:shop-jobs"]
     assert (jobs["manager"], jobs["component"], jobs["role"], jobs["name"]) == ("supervisor", "celery", "worker", "shop-jobs")
-    assert {worker["pid"] for worker in jobs["workers"]} == {61, 62}
+    assert {worker["pid"] for worker in jobs["workers"]} == {61, 62} and jobs["main"]["pid"] == 60
     # it shares the unit's cgroup with others: only the sum of its processes is its own, and the limit binds it all the same
     assert (jobs["memory"]["source"], jobs["memory"]["bytes"]) == ("pss", 110 * 1000 * 1024)
     assert (jobs["memory"]["limit_bytes"], jobs["memory"]["limit_source"], jobs["cgroup"]) == (512 * MIB, unit, unit)

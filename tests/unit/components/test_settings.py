@@ -85,6 +85,27 @@ def test_celery_defaults_are_the_application_s_to_change() -> None:
     }
 
 
+def test_what_tells_two_workers_apart(tmp_path: Path) -> None:
+    (tmp_path / "celeryconfig.py").write_text("broker_url = 'amqp://shop:geh@im@mq:5672/shop?x=1'\n", encoding="utf-8")
+    found = _settings("celery -A x worker -Q a,b -n w1@%h -B", tmp_path)["identity"]
+    assert found == {"app": "x", "directory": str(tmp_path), "broker": "amqp://mq:5672/shop", "node": "w1@%h", "beat": True, "scheduler": None}
+    line = _settings("celery -A x -b redis://:geheim@cache:6379/1 beat -S redbeat.RedBeatScheduler", tmp_path)["identity"]
+    assert (line["broker"], line["node"], line["beat"], line["scheduler"]) == ("redis://cache:6379/1", None, True, "redbeat.RedBeatScheduler")
+    own = _resolved("/v/bin/celery -A shop worker", {"CELERY_BROKER_URL": "redis://user:geheim@cache/2"})["identity"]
+    assert (own["broker"], own["node"], own["beat"]) == ("redis://cache/2", "celery@%h", False)
+    assert _resolved("/v/bin/celery -A $APP -b $B worker -n $N", {})["identity"] == {
+        "app": None, "directory": "/nowhere", "broker": None, "node": None, "beat": False, "scheduler": None}
+    for secret in ("a/b", "a?b", "a#b", "a@b/c", "a%2Fb"):
+        place = _resolved("/v/bin/celery -A shop worker", {"CELERY_BROKER_URL": "amqp://u:%s@mq:5672//" % secret})["identity"]["broker"]
+        assert place == "amqp://mq:5672//"
+    assert _settings("celery -A x flower")["identity"] is None and _settings("gunicorn a:b")["identity"] is None
+    assert _resolved("/v/bin/rq worker", {})["identity"]["broker"] == "redis://localhost:6379/0"
+    assert _resolved("/v/bin/rq worker -u redis://:geheim@q:1/3 high", {})["identity"]["broker"] == "redis://q:1/3"
+    assert _resolved("/v/bin/rq worker", {"RQ_REDIS_URL": "unix://:geheim@/run/r.sock?db=1"})["identity"]["broker"] == "unix:///run/r.sock"
+    assert _resolved("/v/bin/rq worker", {"RQ_CONFIG": "conf"})["identity"]["broker"] is None
+    assert _resolved("/v/bin/rq worker -c conf", {})["identity"]["broker"] is None
+
+
 def test_rq(tmp_path: Path) -> None:
     (tmp_path / "conf.py").write_text("QUEUES = ['x', 'y']\n", encoding="utf-8")
     assert _value(_settings("rq worker high low"), "queues") == (["high", "low"], "command_line")

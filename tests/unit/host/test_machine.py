@@ -13,7 +13,8 @@ import time
 
 import pytest
 
-from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, ok, run_all
+from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import As, Machine
 
 
 def test_a_read_is_bounded_and_a_pipe_does_not_block(tmp_path: pathlib.Path) -> None:
@@ -71,3 +72,11 @@ def test_a_recording_is_all_that_a_replay_sees(tmp_path: pathlib.Path) -> None:
     before = machine.monotonic()
     machine.sleep(2.0)
     assert machine.monotonic() - before == 2.0
+
+
+def test_a_program_gets_no_more_memory_than_who_runs_it() -> None:
+    """A collector's child has a limit that it cannot raise, root or not: to ask for more must not keep the program from running."""
+    who = As(os.geteuid(), os.getegid(), (), "/", 2 ** 50)
+    rows = run_all({"one": lambda machine, options: ok(machine.run(["/bin/sh", "-c", "ulimit -v"], 5.0, 100, {"PATH": "/bin"}, who).out.decode())},
+                   Machine(), Options(), 20.0).rows
+    assert rows["one"]["status"] == "ok" and int(rows["one"]["data"]) * 1024 < 2 ** 50

@@ -165,6 +165,26 @@ def test_tracebacks_of_two_writers_do_not_mix() -> None:
     assert found.exceptions == {"KeyError": 1, "OSError": 1}
 
 
+def test_jobs_of_rq_that_failed_and_start_again_are_retries() -> None:
+    """As rq 2.12 and 3.0 wrote it: their own programs never say that a job is tried again."""
+    lines = [
+        "08:02:19 Worker f63e: mail: jobs.work(3, name='a (b)') (014693e0-d5aa-4e0b-8414-914f9cb8084e)",
+        "08:02:20 Successfully completed jobs.work(3, name='a (b)') job in 0:01:00.060953s on worker f63e",
+        "08:02:20 Worker f63e: mail: Job OK (014693e0-d5aa-4e0b-8414-914f9cb8084e)",
+        "08:02:20 Worker f63e: mail: jobs.bad() (7feb07b5-eeca-4baf-a5cc-68888475c8ae)",
+        "08:02:20 Worker f63e: job 7feb07b5-eeca-4baf-a5cc-68888475c8ae: exception raised while executing (jobs.bad)",
+        # one that ended well may be told to run again: that is no retry
+        "08:02:21 Worker f63e: mail: jobs.work(3, name='a (b)') (014693e0-d5aa-4e0b-8414-914f9cb8084e)",
+        "08:02:22 Worker f63e: mail: jobs.bad() (7feb07b5-eeca-4baf-a5cc-68888475c8ae)",
+        "08:02:22 [Job 7feb07b5-eeca-4baf-a5cc-68888475c8ae]: exception raised while executing (jobs.bad)",
+    ]
+    found = tally(*lines)
+    assert counts(found) == {"rq_job_failed": 2, "rq_job_retry": 1, "rq_job_started": 4, "rq_job_ok": 1}
+    assert found.tasks == {"jobs.work": [2, 1, 0, 0, 60.060953, 60.060953], "jobs.bad": [2, 0, 1, 2, 0.0, 0.0]}
+    many = tally(*("x: job %08x-d5aa-4e0b-8414-914f9cb8084e: exception raised while executing (jobs.bad)" % number for number in range(3000)))
+    assert len(many._failed) == 2048
+
+
 def test_tasks_the_last_line_and_the_usual_last() -> None:
     task = "Task a.mail[1-2] "
     found = tally("2026-01-12 08:30:01 %sreceived" % task,
