@@ -60,6 +60,9 @@ class Options(t.NamedTuple):
     daemons: t.Mapping[str, t.Tuple[int, ...]] | None = None
     #: what people named to be asked, by service
     health_urls: t.Mapping[str, str] = {}
+    #: how long the memory of services is watched beside everything else, 0: not at all; and how far back what was recorded is told
+    memory_window_s: float = 0.0
+    memory_history_s: float = 86400.0
 
 
 Collector = t.Callable[[Machine, Options], Reading]
