@@ -145,9 +145,9 @@ def _recorder(machine: Machine, now: _Now, back_s: float) -> _Source:
     # where there are samples themselves, no means of them are needed
     oldest_s = max((age_s for age_s, dummy in parts[FINE]), default=-1.0)
     lines = sorted([row for row in parts[COARSE] if row[0] > oldest_s] + parts[FINE], key=lambda row: -row[0])
-    if not lines:
-        return _Source(_nothing(machine, refused), [])
     groups = _picked(lines)
+    if not groups:
+        return _Source(_nothing(machine, refused), [])
     ages = [row[0] for row in lines]
     row = _row("recorder", "ok", None, ages)
     late_s = max((row["every_s"] or 0.0) * _LATE, 120.0)
@@ -179,7 +179,7 @@ def _aged(text: str, now: _Now, back_s: float) -> tuple[list[tuple[float, str]],
     for line in text.split("\n"):
         if not line:
             continue
-        stamp = _memory_history.stamp(line)
+        stamp = _memory_history.stamp(line) if len(line) <= LINE_BYTES else None
         age_s = _memory_history.age_s(stamp, now.at_s, now.up_s, now.boot) if stamp is not None else None
         if age_s is None:
             strange += 1

@@ -53,8 +53,8 @@ Description=Keep a sample of this host's memory (oncall.pressure)
 [Service]
 Type=oneshot
 ExecStart=%s -I %s
-TimeoutStartSec=30
-Nice=10
+TimeoutStartSec=120
+Nice=5
 IOSchedulingClass=idle
 OOMScoreAdjust=500
 CPUQuota=20%%
