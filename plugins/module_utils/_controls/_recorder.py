@@ -29,7 +29,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._parse._memory_his
 SOURCES: t.Final = (
     "_components._footprint", "_components._host_pressure", "_components._log_growth", "_components._membership", "_components._own_root",
     "_components._process_table", "_components._recognise", "_controls._recorder_program", "_host._attributes", "_host._cgroups", "_host._collect",
-    "_host._files", "_host._machine", "_host._start", "_host._tail", "_host._text", "_parse._cgroup", "_parse._memory_history", "_parse._proc",
+    "_host._files", "_host._machine", "_host._parts", "_host._start", "_host._tail", "_host._text", "_parse._cgroup", "_parse._memory_history", "_parse._proc",
 )
 
 #: Seconds between samples: the least and the most that are accepted.

@@ -21,6 +21,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._components._footp
 from ansible_collections.oncall.pressure.plugins.module_utils._host import _start
 from ansible_collections.oncall.pressure.plugins.module_utils._host._files import Files, Untrusted
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
+from ansible_collections.oncall.pressure.plugins.module_utils._host._parts import Parts
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, decode
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _memory_history
 from ansible_collections.oncall.pressure.plugins.module_utils._parse._memory_history import COARSE, FINE, FOLDER, LINE_BYTES, OLDER, PART_BYTES, Sample
@@ -51,13 +52,13 @@ def main() -> None:
     if _start.words():
         _start.say("usage, as root: python3 -I %s" % _start.program(), problem=True)
         _start.end(2)
-    problem = record(Machine(), Files())
+    problem = record(Machine(), Parts())
     if problem is not None:
         _start.say(problem, problem=True)
     _start.end(0 if problem is None else 1)
 
 
-def record(machine: Machine, files: Files) -> str | None:
+def record(machine: Machine, files: Parts) -> str | None:
     """Take a sample and keep it; why it could not be kept. A full disk costs the samples of that time and nothing else."""
     before = left(machine, files)
     sample, earlier = _footprint.look(machine, frozenset((machine.pid(),)), before.earlier if before is not None else None)
@@ -82,7 +83,7 @@ def record(machine: Machine, files: Files) -> str | None:
     return None
 
 
-def keep(machine: Machine, files: Files, path: str, sample: Sample, part_s: float) -> None:
+def keep(machine: Machine, files: Parts, path: str, sample: Sample, part_s: float) -> None:
     """Add a sample to a part, which is begun anew where it would be too large or is too old. Raises Untrusted, OSError."""
     data = (_memory_history.line(sample) + "\n").encode("ascii")
     size, first = _begin(machine, path)

@@ -271,15 +271,6 @@ class Files:
         finally:
             os.close(place.folder)
 
-    def rename(self, path: str, name: str) -> None:
-        """Give a file of ours another name in its folder, in the place of one that has it: that needs no room on a full disk. Raises Untrusted, OSError."""
-        place = self._place(path)
-        try:
-            self._check_target(place, path)
-            os.rename(place.name, name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
-        finally:
-            os.close(place.folder)
-
     def lock(self, path: str, wait_s: float = 0.0) -> int | None:
         """A descriptor that holds the lock of a file of ours, null where another process holds it for all of ``wait_s``. Raises Untrusted, OSError."""
         place = self._place(path)

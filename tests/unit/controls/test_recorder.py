@@ -23,6 +23,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._controls import _
 from ansible_collections.oncall.pressure.plugins.module_utils._host import _zipapp
 from ansible_collections.oncall.pressure.plugins.module_utils._host._files import Files
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
+from ansible_collections.oncall.pressure.plugins.module_utils._host._parts import Parts
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _memory_history
 from ansible_collections.oncall.pressure.plugins.module_utils._parse._memory_history import COARSE, FINE, FOLDER, OLDER, PART_BYTES, Row, Sample
 
@@ -39,7 +40,7 @@ class Scratch:
         place.mkdir(parents=True)
         (place / "boot_id").write_text("418295d4-ce87-41b4-a0a8-bb4e5cbb0a4f\n", encoding="ascii")
         self.machine = Machine(str(folder))
-        self.files = Files(str(folder))
+        self.files = Parts(str(folder))
         self.now, self.up = 1795851300.0, 1000.0
         self.rows: tuple[Row, ...] = (Row("shop-web.service", 100, 0.5),)
         self.befores: list[Earlier | None] = []
@@ -143,7 +144,9 @@ def test_a_full_disk_costs_its_samples(host: Scratch, monkeypatch: pytest.Monkey
     assert len(host.samples(FINE)) == 4
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"boot": "other"}', json.dumps({"boot": BOOT, "up_s": "x", "cpu": [], "logs": 3, "mean_up_s": None}), "\xff"])
+@pytest.mark.parametrize("text", [
+    "", "{}", "[]", "null", '{"boot": "other"}', json.dumps({"boot": BOOT, "up_s": "x", "cpu": [], "logs": 3, "mean_up_s": None}), "\xff",
+])
 def test_what_was_left_may_be_anything(host: Scratch, text: str) -> None:
     host.record()
     (host.folder / _recorder_program.LEFT.lstrip("/")).write_text(text, encoding="latin-1")
@@ -193,7 +196,8 @@ def system(host: Scratch, monkeypatch: pytest.MonkeyPatch) -> System:
 
 
 def tree(host: Scratch) -> list[str]:
-    return sorted(str(path.relative_to(host.folder)) for path in host.folder.rglob("*") if path.is_file() and path.parts[-1] not in ("commands.json", "boot_id"))
+    files = [path for path in host.folder.rglob("*") if path.is_file() and path.name not in ("commands.json", "boot_id")]
+    return sorted(str(path.relative_to(host.folder)) for path in files)
 
 
 def ensure(host: Scratch, state: str = "present", every_s: int = 60, check: bool = False) -> tuple[bool, list[dict[str, str]]]:
@@ -212,7 +216,8 @@ def test_it_is_installed_and_taken_away(host: Scratch, system: System) -> None:
     # again nothing; another interval is the timer alone; a timer that was stopped is started
     assert ensure(host) == ensure(host, check=True) == (False, [])
     changed, diff = ensure(host, every_s=300)
-    assert changed and [row["after_header"] for row in diff] == ["/etc/systemd/system/oncall-pressure-recorder.timer"] and "OnUnitActiveSec=300s" in diff[0]["after"]
+    assert changed and [row["after_header"] for row in diff] == ["/etc/systemd/system/oncall-pressure-recorder.timer"]
+    assert "OnUnitActiveSec=300s" in diff[0]["after"]
     system.active = False
     assert ensure(host, every_s=300)[0] and system.active
     host.record(30)
