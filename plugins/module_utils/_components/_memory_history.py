@@ -19,7 +19,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host._collect imp
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, decode
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _memory_history, _proc, _sysstat
-from ansible_collections.oncall.pressure.plugins.module_utils._parse._memory_history import COARSE, FINE, LINE_BYTES, OLDER, PART_BYTES, Sample
+from ansible_collections.oncall.pressure.plugins.module_utils._parse._memory_history import COARSE, FINE, LINE_BYTES, OLDER, PART_BYTES, Row, Sample
 
 #: What says that a recorder is installed, to whoever may not look at what it kept.
 TIMER: t.Final = "/etc/systemd/system/oncall-pressure-recorder.timer"
@@ -48,8 +48,17 @@ _DAYS_S = 172800.0
 #: A recorder whose last sample is older than so many of its intervals has stopped.
 _LATE = 4
 
-#: (age in seconds, sample), the oldest first, by point
-Groups = t.List[t.List[t.Tuple[float, Sample]]]
+
+class _Seen(t.NamedTuple):
+    """A sample that is told: its age in seconds, itself, and its services by id."""
+
+    age_s: float
+    sample: Sample
+    rows: dict[str, Row]
+
+
+#: The oldest first, by point
+Groups = t.List[t.List[_Seen]]
 
 
 class _Now(t.NamedTuple):
@@ -119,7 +128,11 @@ def _window(samples: t.Sequence[Sample], asked_s: float) -> _Source:
     if not samples:
         return _Source(_row("window", "absent", "not asked for" if not asked_s else "no sample was taken"), [])
     ages = [samples[-1].up_s - sample.up_s for sample in samples]
-    return _Source(_row("window", "ok", None, ages), [[pair] for pair in zip(ages, samples)])
+    return _Source(_row("window", "ok", None, ages), [[_seen(age_s, sample)] for age_s, sample in zip(ages, samples)])
+
+
+def _seen(age_s: float, sample: Sample) -> _Seen:
+    return _Seen(age_s, sample, {row.id: row for row in sample.rows})
 
 
 # what the recorder kept
@@ -193,8 +206,9 @@ def _picked(lines: t.Sequence[tuple[float, str]]) -> Groups:
     groups: Groups = []
     for group in _memory_history.spread(lines, POINTS):
         step = max(len(group) // _PER_POINT, 1)
-        parsed = [(age_s, _memory_history.sample(line)) for age_s, line in group[::-1][::step][:_PER_POINT]]
-        whole = [(age_s, sample) for age_s, sample in parsed[::-1] if sample is not None]
+        chosen = group[::-1][::step][:_PER_POINT]
+        parsed = [(age_s, _memory_history.sample(line, line is chosen[0][1])) for age_s, line in chosen]
+        whole = [_seen(age_s, sample) for age_s, sample in parsed[::-1] if sample is not None]
         if whole:
             groups.append(whole)
     return groups
@@ -206,7 +220,7 @@ def _picked(lines: t.Sequence[tuple[float, str]]) -> Groups:
 def _host(groups: Groups) -> list[dict[str, t.Any]]:
     rows = []
     for group in groups:
-        age_s, sample = group[-1]
+        age_s, sample, dummy = group[-1]
         if sample.used is not None and sample.available is not None:
             rows.append({"age_s": round(age_s, 1), "used_bytes": sample.used, "available_bytes": sample.available, "swap_used_bytes": sample.swap})
     return rows
@@ -216,7 +230,7 @@ def _services(machine: Machine, now: _Now, source: _Source, kind: str) -> list[d
     """Those that the last sample saw, over time."""
     if not source.groups:
         return []
-    last = source.groups[-1][-1][1]
+    last = source.groups[-1][-1].sample
     ticks = now.up_s * machine.ticks_per_s if last.boot == now.boot else None
     services = []
     for row in last.rows:
@@ -231,16 +245,16 @@ def _services(machine: Machine, now: _Now, source: _Source, kind: str) -> list[d
     return services
 
 
-def _point(group: t.Sequence[tuple[float, Sample]], name: str) -> dict[str, t.Any] | None:
+def _point(group: t.Sequence[_Seen], name: str) -> dict[str, t.Any] | None:
     """A service in one group: sizes of the last sample, rates of all."""
-    found = [(age_s, sample, row) for age_s, sample in group for row in sample.rows if row.id == name]
+    found = [one for one in group if name in one.rows]
     if not found:
         return None
-    age_s, dummy, row = found[-1]
+    row = found[-1].rows[name]
     return {
-        "age_s": round(age_s, 1), "bytes": row.bytes, "workers": row.workers, "worker_bytes": row.worker_bytes, "largest_bytes": row.largest_bytes,
-        "median_bytes": row.median_bytes, "cpu_used": _memory_history.mean_of([one.cpu for dummy, other, one in found]),
-        "requests_per_s": _memory_history.mean_of([sample.requests_per_s for dummy, sample, other in found]), "tasks_per_s": None,
+        "age_s": round(found[-1].age_s, 1), "bytes": row.bytes, "workers": row.workers, "worker_bytes": row.worker_bytes, "largest_bytes": row.largest_bytes,
+        "median_bytes": row.median_bytes, "cpu_used": _memory_history.mean_of([one.rows[name].cpu for one in found]),
+        "requests_per_s": _memory_history.mean_of([one.sample.requests_per_s for one in found]), "tasks_per_s": None,
     }
 
 
@@ -254,11 +268,9 @@ def _worker(machine: Machine, groups: Groups, name: str, pid: int, start: int, t
         return None
     points = []
     for group in groups:
-        for age_s, sample in reversed(group):
-            size = next((bytes_ for row in sample.rows if row.id == name for number, began, bytes_ in row.pids if (number, began) == (pid, start)), None)
-            if size is not None:
-                points.append([round(age_s, 1), size])
-                break
+        sizes = [(one.age_s, size) for one in group if name in one.rows for number, began, size in one.rows[name].pids if (number, began) == (pid, start)]
+        if sizes:
+            points.append([round(sizes[-1][0], 1), sizes[-1][1]])
     points = points[::-1][:: max(-(-len(points) // _WORKER_POINTS), 1)][::-1]
     return {"pid": pid, "started_age_s": round(max(ticks - start, 0.0) / machine.ticks_per_s, 1), "points": points}
 
@@ -296,7 +308,8 @@ def _sysstat_of(machine: Machine, now: _Now, back_s: float) -> tuple[dict[str, t
         for age_s, one in (group[-1] for group in _memory_history.spread(told, POINTS)) if total is not None and one.available is not None
     ]
     ages = [age_s for age_s, dummy in told]
-    status = "ok" if not problems else "partial" if told else "error"
+    failed = "denied" if any("ermission denied" in problem for problem in problems) else "error"
+    status = "ok" if not problems else "partial" if told else failed
     if not told and not problems:
         return _row("sysstat", "absent", "sysstat has kept nothing lately"), []
     return _row("sysstat", status, clean("; ".join(problems), 400) or None, ages), rows

@@ -100,8 +100,8 @@ def stamp(text: str) -> Stamp | None:
     return Stamp(float(found.group(1)), float(found.group(2)), found.group(3)) if found is not None else None
 
 
-def sample(text: str) -> Sample | None:
-    """One line; null where it is none of ours."""
+def sample(text: str, workers: bool = True) -> Sample | None:
+    """One line; null where it is none of ours. Single workers are half the work, and are left out where they are not needed."""
     if not text.startswith("{") or len(text) > LINE_BYTES:
         return None
     try:
@@ -116,18 +116,18 @@ def sample(text: str) -> Sample | None:
     if not isinstance(host, list) or len(host) != 3 or not isinstance(rows, list):
         return None
     used, available, swap = (_whole(one) for one in host)
-    parsed = [row for row in map(_row, rows[:SERVICES]) if row is not None]
+    parsed = [row for row in (_row(one, workers) for one in rows[:SERVICES]) if row is not None]
     return Sample(float(at_s), float(up_s), boot, used, available, swap, _number(value.get("n")), tuple(parsed))
 
 
-def _row(value: t.Any) -> Row | None:
+def _row(value: t.Any, single: bool) -> Row | None:
     if not isinstance(value, list) or len(value) != 8 or not isinstance(value[0], str) or not value[0] or not isinstance(value[7], list):
         return None
     size = _whole(value[1])
     if size is None:
         return None
     workers, all_bytes, largest, median = (_whole(one) for one in value[3:7])
-    pids = [tuple(map(_whole, one)) for one in value[7][:WORKERS] if isinstance(one, list) and len(one) == 3]
+    pids = [tuple(map(_whole, one)) for one in value[7][:WORKERS if single else 0] if isinstance(one, list) and len(one) == 3]
     whole = [t.cast("tuple[int, int, int]", one) for one in pids if None not in one]
     return Row(value[0][:200], size, _number(value[2]), workers, all_bytes, largest, median, tuple(whole))
 

@@ -194,6 +194,7 @@ def test_what_sysstat_kept(host: Host) -> None:
 @pytest.mark.parametrize("command, status, words", [
     (None, "error", "there is no sadf"), ({"status": 0, "out": "rubbish"}, "error", "was not understood"),
     ({"status": 3, "out": "", "err": "Invalid system activity file: /var/log/sysstat/sa28\n"}, "error", "Invalid system activity file"),
+    ({"status": 2, "out": "", "err": "Cannot open /var/log/sysstat/sa28: Permission denied\n"}, "denied", "Permission denied"),
     ({"status": 0, "out": json.dumps({"sysstat": {"hosts": []}})}, "absent", "nothing is recorded"),
 ])
 def test_sysstat_that_cannot_be_read(host: Host, command: t.Any, status: str, words: str) -> None:
