@@ -34,8 +34,6 @@ _MOST = 2.0 ** 60
 _HEAD = re.compile(r'\{"v":1,"t":([0-9]{1,12}(?:\.[0-9]{1,9})?),"b":([0-9]{1,12}(?:\.[0-9]{1,9})?),"i":"([0-9a-f]{1,32})",')
 _BOOT = re.compile(r"[0-9a-f]{1,32}\Z")
 
-Number = t.Union[int, float]
-
 
 class Row(t.NamedTuple):
     """One service at one moment: bytes of the whole, CPUs used since the sample before, of its workers how many, all of them, the largest, the median."""
