@@ -97,7 +97,7 @@ class ActionModule(ActionBase):
 
     def _call(self, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         arguments = {name: value for name, value in self._task.args.items() if name != "report_dir"}
-        limit_s = _number(arguments.get("timeout"), 15.0) + _GRACE_S
+        limit_s = _number(arguments.get("timeout"), 15.0) + _number(arguments.get("memory_window"), 0.0) + _GRACE_S
         try:
             # a host that accepts a login and then stalls would hold the whole run: the module's own limit is of no use there
             with limited(limit_s):

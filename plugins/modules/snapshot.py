@@ -11,8 +11,8 @@ module: snapshot
 short_description: Measure one host in a single call
 description:
   - Measures CPU, memory, disks, sockets, connections, processes, services with their workers and settings, kernel OOM kills, nginx traffic, logs,
-    containers, scheduled jobs, PostgreSQL and Redis servers and what was changed lately on one host, side by side around one sampling window,
-    and returns one document.
+    containers, scheduled jobs, PostgreSQL and Redis servers, memory over time where it is recorded,
+    and what was changed lately on one host, side by side around one sampling window, and returns one document.
   - It only reads. It runs no code of the applications it looks at, leaves its own processes out and reports what it cost.
   - Each collector runs in a process of its own with a time limit and fails alone; what was not measured is null and its collector says why.
   - The document's shape is published as a JSON Schema in the collection, C(roles/diagnose/files/schemas/snapshot.json).
@@ -67,6 +67,12 @@ options:
       - The service whose busiest process is looked at instead, whatever that uses. Naming one asks for stacks.
     type: str
     default: ""
+  memory_window:
+    description:
+      - How long to watch the memory of services beside everything else, in seconds, so that it is seen whether it grows. 0 does not.
+      - The call takes so much longer. At most 61 samples are taken, at least 2 seconds apart.
+    type: float
+    default: 0.0
   report_dir:
     description:
       - A folder on the controller in which the document is written as C(snapshots/HOST.json). Only a digest is returned then.
@@ -128,7 +134,8 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host._machine imp
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _health_url
 
 #: What is accepted, by parameter: (least, most).
-BOUNDS = {"window": (0.1, 60.0), "oom_window": (1, 604800), "traffic_window": (1, 86400), "top": (1, 100), "timeout": (1.0, 300.0)}
+BOUNDS = {"window": (0.1, 60.0), "oom_window": (1, 604800), "traffic_window": (1, 86400), "top": (1, 100), "timeout": (1.0, 300.0),
+          "memory_window": (0.0, 600.0)}
 
 
 def main() -> None:
@@ -142,6 +149,7 @@ def main() -> None:
             "health_urls": {"type": "dict", "default": {}},
             "stacks": {"type": "bool", "default": False},
             "stacks_service": {"type": "str", "default": ""},
+            "memory_window": {"type": "float", "default": 0.0},
             "report_dir": {"type": "path"},
         },
         supports_check_mode=True,
@@ -155,10 +163,11 @@ def main() -> None:
     options = Options(
         window_s=module.params["window"], oom_window_s=float(module.params["oom_window"]),
         traffic_window_s=float(module.params["traffic_window"]), top=module.params["top"],
-        health_urls=module.params["health_urls"],
+        health_urls=module.params["health_urls"], memory_window_s=module.params["memory_window"],
         stacks=module.params["stacks_service"] or ("" if module.params["stacks"] else None),
     )
-    module.exit_json(changed=False, snapshot=take(Machine(), options, max(module.params["timeout"], options.window_s + 3.0)))
+    limit_s = max(module.params["timeout"], options.window_s + 3.0) + options.memory_window_s
+    module.exit_json(changed=False, snapshot=take(Machine(), options, limit_s))
 
 
 if __name__ == "__main__":

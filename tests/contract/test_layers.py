@@ -61,6 +61,7 @@ PROGRAMS = {
     "psql": "the database answers only in its own protocol, which its own client speaks",
     "redis-cli": "the queue's length is known to Redis only",
     "docker": "the name of a container is known to its engine only, which may be reachable by its own client only",
+    "sadf": "what sysstat recorded is in binary files whose form changes with its version",
     "podman": "the same for podman, which has no daemon to ask",
 }
 
@@ -205,7 +206,8 @@ def test_what_gathers_cannot_change(path: str) -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("lister, program", [("_change/_bundle", "_change/_program"), ("_controls/_recycle_timer", "_controls/_recycle_program")])
+@pytest.mark.parametrize("lister, program", [("_change/_bundle", "_change/_program"), ("_controls/_recycle_timer", "_controls/_recycle_program"),
+                                             ("_controls/_recorder", "_controls/_recorder_program")])
 def test_a_program_on_the_host_has_what_it_imports(lister: str, program: str) -> None:
     """It runs alone on a host: a file too few and it does not start, a file too many and it is larger than it must be."""
     tree = sources.tree("%s/%s.py" % (MODULE_UTILS, lister))

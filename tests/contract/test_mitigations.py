@@ -28,7 +28,7 @@ SHAPE = {
 # Playbooks that are no mitigation, with what they are.
 OTHER_PLAYBOOKS = {
     "diagnose": "reads", "status": "reads", "confirm": "ends a change", "rollback": "ends a change", "stabilize": "several mitigations in order",
-    "remediate": "mitigations by a plan",
+    "remediate": "mitigations by a plan", "recorder": "keeps a history on a host",
 }
 OTHER_SCENARIOS = {"default": "the diagnosis", "remediate": "plans and steps"}
 

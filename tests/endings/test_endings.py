@@ -78,7 +78,8 @@ def test_this_host_answers(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     ended.line("1 host: 1 ")
     snapshot = ended.document("snapshots/localhost.json")
     assert snapshot["name"] == "localhost" and set(snapshot["collectors"]) == {
-        "host", "services", "units", "oom", "nginx", "jobs", "health", "containers", "logs", "connections", "changes", "redis", "postgres", "stacks"}
+        "host", "services", "units", "oom", "nginx", "jobs", "health", "containers", "logs", "connections", "changes", "redis", "postgres",
+        "memory_history", "stacks"}
     assert ended.document("diagnosis.json")["hosts"]["localhost"]["reached"] is True
     assert (ended.folder / "latest" / "report.md").is_file()
 

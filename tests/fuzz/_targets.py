@@ -38,6 +38,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._parse import (
     _log_tally,
     _log_template,
     _log_time,
+    _memory_history,
     _nginx_config,
     _postgres,
     _proc,
@@ -52,6 +53,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._parse import (
     _sql_text,
     _stack_dump,
     _supervisor_conf,
+    _sysstat,
     _traffic,
     _unit_file,
     _userspace_oom,
@@ -214,6 +216,14 @@ LOGS = (
     "2026-01-12 08:30:01.123 UTC [812] FATAL:  sorry, too many clients already", "{\"level\": \"debug\", \"msg\": \"Retry in 30s\", \"ts\": 1768206601.5}",
     "__CURSOR=s=1\n__REALTIME_TIMESTAMP=1768206601000000\n_SYSTEMD_UNIT=shop.service\nMESSAGE=hello\n\nMESSAGE\n\x05\0\0\0\0\0\0\0a\nb c\n\n",
 )
+SAMPLES = (
+    '{"v":1,"t":1795852904.9,"b":30032.5,"i":"418295d4ce87","h":[137539584,936202240,0],"n":1.578,"s":[["shop-web.service",108314624,0.001,3,135909376,46354432,'
+    '45305856,[[144,2938714,46354432],[143,2938631,45305856]]],["drive.service",9158656,0.002,null,null,null,null,[]]]}\n',
+)
+SADF = (
+    '{"sysstat": {"hosts": [{"nodename": "vm", "statistics": [{"timestamp": {"date": "2026-11-28", "time": "07:34:54", "utc": 1, "interval": 1},'
+    ' "memory": {"memfree": 20883084, "avail": 22729572, "memused": 1451448, "memused-percent": 5.88, "swpfree": 0, "swpused": 0}}], "restarts": []}]}}',
+)
 HISTORY = (
     "0000000000000000000000000000000000000000 3f6d1b5ad2923f6d1b5ad2923f6d1b5ad2923f6d A B <a@b> 1768206601 +0100\tcommit (initial): x\n",
     "ref: refs/heads/main\n",
@@ -325,6 +335,14 @@ def postgres(text: str) -> Any:
     return [_postgres.session(text), _postgres.postmaster(text), _postgres.answers(raw(text)), _postgres.from_hex(text)]
 
 
+def samples(text: str) -> Any:
+    """Lines of a history, their mean, and what is written of it again."""
+    found = [one for one in (_memory_history.sample(line) for line in text.split("\n")) if one is not None]
+    mean = _memory_history.mean(found)
+    stamps = [_memory_history.stamp(line) for line in text.split("\n")]
+    return mean, mean and _memory_history.line(mean), [one and _memory_history.age_s(one, _NOW, 9e5, "a") for one in stamps]
+
+
 def history(text: str) -> Any:
     """The logs of git, packages and our own changes."""
     return [_history.reflog(text), _history.detached(text), _history.dpkg(text), _history.rpm(text), _history.distribution(text), _history.journal(text)]
@@ -421,6 +439,8 @@ TARGETS: tuple[Target, ...] = (
     Target("_log_tally.Tally", tally, LOGS),
     Target("_log_template.template", _log_template.template, LOGS),
     Target("_log_time.moment", lambda text: _log_time.moment(text, _NOW, 3600.0), LOGS),
+    Target("_memory_history.sample", samples, SAMPLES),
+    Target("_sysstat.memory", _sysstat.memory, SADF, (ValueError,)),
     Target("_postgres.answers", postgres, POSTGRES, (ValueError,)),
     Target("_redis_info.info", redis_info, REDIS_INFO, (ValueError,)),
     Target("_resp.reply", replies, RESP, (ValueError,)),

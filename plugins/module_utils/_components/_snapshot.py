@@ -118,14 +118,26 @@ def _postgres(machine: Machine, options: Options) -> Reading:
     return _postgres.collect(machine, options)
 
 
+def _memory_history(machine: Machine, options: Options) -> Reading:
+    if not options.memory_window_s and not any(machine.exists(path) for path in _HISTORIES):
+        return absent("nothing is recorded here (role recorder, sysstat), and no longer window was asked for (pressure_memory_window)")
+    from ansible_collections.oncall.pressure.plugins.module_utils._components import _memory_history
+
+    return _memory_history.collect(machine, options)
+
+
 #: In the order in which they begin: what a verdict cannot do without, then what watches the window, then what ends in a moment.
 COLLECTORS: dict[str, Collector] = {
     "host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx, "jobs": _jobs, "health": _health,
     "containers": _containers, "redis": _redis, "postgres": _postgres, "connections": _connections, "logs": _logs, "changes": _recent_changes,
+    "memory_history": _memory_history,
 }
 
 #: What stacks may take of the time, where they are asked for.
 _STACKS_S = 4.5
+
+#: Where a history of memory is kept: by our recorder, by sysstat.
+_HISTORIES = ("/etc/systemd/system/oncall-pressure-recorder.timer", "/var/lib/oncall-pressure/history", "/var/log/sysstat", "/var/log/sa")
 
 _PYTHON = ("gunicorn", "uvicorn", "celery", "rq")
 
@@ -178,6 +190,7 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         "redis": rows["redis"]["data"],
         "postgres": rows["postgres"]["data"],
         "stacks": rows["stacks"]["data"],
+        "memory_history": rows["memory_history"]["data"],
     }
 
 

@@ -11,16 +11,23 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import marshal
 import typing as t
 import zipfile
+import zlib
 
 _HERE = "ansible_collections.oncall.pressure.plugins.module_utils"
 
 
-def build(names: t.Sequence[str], main: str) -> bytes:
+#: What stands before compiled code that is not held against its source: that it is such, and eight bytes for a digest.
+_UNCHECKED = b"\1\0\0\0"
+
+
+def build(names: t.Sequence[str], main: str, compiled: bool = False) -> bytes:
     """A zip for ``python3 -I``: the named sources (relative to module_utils) as they are, not compressed, with fixed times.
 
     :param main: the module whose ``main()`` it starts.
+    :param compiled: put what this very Python makes of each source beside it, for a program that is started often. Another Python takes the source.
     Raises ImportError where a source is not to be had.
     """
     stream = io.BytesIO()
@@ -34,13 +41,39 @@ def build(names: t.Sequence[str], main: str) -> bytes:
                 if folder not in folders:
                     folders.add(folder)
                     _add(bundle, folder + "/__init__.py", "")
-            _add(bundle, "/".join(parts) + ".py", _source(name))
+            text = _source(name)
+            _add(bundle, "/".join(parts) + ".py", text)
+            if compiled:
+                _put(bundle, "/".join(parts) + ".pyc", _compiled("/".join(parts) + ".py", text))
         _add(bundle, "__main__.py", "from %s.%s import main\n\nmain()\n" % (_HERE, main))
     return stream.getvalue()
 
 
+def same(one: bytes, other: bytes) -> bool:
+    """Whether two such programs have the same sources, compiled by the same Python. (The same source does not always give the same bytes compiled.)"""
+    heads = _heads(one)
+    return one == other or (heads is not None and heads == _heads(other))
+
+
+def _heads(data: bytes) -> dict[str, bytes] | None:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as bundle:
+            return {name: bundle.read(name)[:16] if name.endswith(".pyc") else bundle.read(name) for name in bundle.namelist()}
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, zlib.error):
+        return None
+
+
+def _compiled(name: str, text: str) -> bytes:
+    code = compile(text, name, "exec", dont_inherit=True)
+    return importlib.util.MAGIC_NUMBER + _UNCHECKED + importlib.util.source_hash(text.encode("utf-8")) + marshal.dumps(code)
+
+
 def _add(bundle: zipfile.ZipFile, name: str, text: str) -> None:
-    bundle.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), text.encode("utf-8"))
+    _put(bundle, name, text.encode("utf-8"))
+
+
+def _put(bundle: zipfile.ZipFile, name: str, data: bytes) -> None:
+    bundle.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
 
 
 def _source(name: str) -> str:
