@@ -31,7 +31,7 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._plan_given import
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import plain
 
 #: Variables that make a plan, and are not said by the command that carries it out itself.
-_OURS = re.compile(r"pressure_(?!mode$|plan$|snapshots$)[a-z_]+")
+_OURS = re.compile(r"pressure_(?!mode$|plan$|snapshots$|postgres_dsn$)[a-z_]+")
 
 _ROLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "roles")
 

@@ -101,7 +101,7 @@ def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
     for server in rows(snapshot, "postgres"):
         row = database_service(server, _services(snapshot))
         data = {**shared, "kind": "database", "service": row, "database": server, "derived": database_figures(server)}
-        found.append(Subject("database", text(row, "id"), text(row, "name") or text(row, "id"), "postgres", data))
+        found.append(Subject("database", text(row, "id"), text(row, "name") or text(row, "id") or text(server, "address"), "postgres", data))
     return found
 
 

@@ -37,6 +37,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._parse import (
     _log_time,
     _nginx_config,
     _postgres,
+    _postgres_dsn,
     _proc,
     _python_literals,
     _redis_info,
@@ -375,6 +376,9 @@ TARGETS: tuple[Target, ...] = (
     Target("_log_template.template", _log_template.template, LOGS),
     Target("_log_time.moment", lambda text: _log_time.moment(text, _NOW, 3600.0), LOGS),
     Target("_postgres.answers", postgres, POSTGRES, (ValueError,)),
+    Target("_postgres_dsn.target", lambda text: _postgres_dsn.target(text).address, (
+        "postgresql://monitor:s%3Fcret@db.example.com:5433/shop?sslmode=verify-full", "host=/run/postgresql user=m password='it\\'s' dbname=shop"),
+        (_postgres_dsn.BadDsn,)),
     Target("_redis_info.info", redis_info, REDIS_INFO, (ValueError,)),
     Target("_resp.reply", replies, RESP, (ValueError,)),
     Target("_sql_text.normalise", _sql_text.normalise, SQL),

@@ -111,7 +111,7 @@ def _redis(machine: Machine, options: Options) -> Reading:
 
 
 def _postgres(machine: Machine, options: Options) -> Reading:
-    if options.daemons is not None and "postgres" not in options.daemons:
+    if options.daemons is not None and "postgres" not in options.daemons and not options.postgres_dsn:
         return absent("no PostgreSQL runs here")
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _postgres
 

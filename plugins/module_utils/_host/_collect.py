@@ -60,6 +60,8 @@ class Options(t.NamedTuple):
     daemons: t.Mapping[str, t.Tuple[int, ...]] | None = None
     #: what people named to be asked, by service
     health_urls: t.Mapping[str, str] = {}
+    #: PostgreSQL servers that people named (``_postgres_dsn.Target``); they hold passwords
+    postgres_dsn: t.Tuple[t.Any, ...] = ()
 
 
 Collector = t.Callable[[Machine, Options], Reading]
