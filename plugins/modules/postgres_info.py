@@ -462,6 +462,9 @@ postgres:
         rollbacks_per_s:
           description: Transactions that were rolled back.
           type: float
+        connections_per_s:
+          description: Connections that were made. Null before version 14.
+          type: float
         cache_hit_pct:
           description: Of the blocks that were asked for, those that were in the server's cache.
           type: float

@@ -279,7 +279,7 @@ def _databases(first: Row, second: Row, waited_s: float | None, asked: str | Non
     for one in _rows(second.get("databases")):
         name = _text(one.get("name"), 64)
         old = before.get(name, {})
-        grown = {name: _grown(old, one, name) for name in ("commits", "rollbacks", "blks_read", "blks_hit", "temp_files", "temp_bytes", "deadlocks")}
+        grown = {name: _grown(old, one, name) for name in ("commits", "rollbacks", "connections", "blks_read", "blks_hit", "temp_files", "temp_bytes", "deadlocks")}
         sessions = _whole(one.get("sessions"))
         sessions = sessions - 1 if sessions and name == _text(asked, 64) else sessions
         if not sessions and not grown["commits"]:
@@ -287,6 +287,7 @@ def _databases(first: Row, second: Row, waited_s: float | None, asked: str | Non
         found.append({
             "name": name, "sessions": sessions,
             "commits_per_s": _scaled(_ratio(grown["commits"], waited_s), 1.0), "rollbacks_per_s": _scaled(_ratio(grown["rollbacks"], waited_s), 1.0),
+            "connections_per_s": _scaled(_ratio(grown["connections"], waited_s), 1.0),
             "cache_hit_pct": _hit_pct(grown), "temp_files": grown["temp_files"], "temp_bytes": grown["temp_bytes"], "deadlocks": grown["deadlocks"],
             "since_reset": {
                 "cache_hit_pct": _hit_pct(one), "temp_files": _whole(one.get("temp_files")), "temp_bytes": _whole(one.get("temp_bytes")),

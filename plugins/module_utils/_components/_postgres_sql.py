@@ -97,10 +97,12 @@ _LOCKS: t.Final = (
     " FROM pg_stat_activity WHERE pid IN (SELECT pid FROM b EXCEPT SELECT pid FROM w) LIMIT " + str(_HOLDERS) + ") h) r) END)"
 )
 
+# How many connections there were at all, is counted from 14 on.
 # Of partitions and tables alone; pg_stat_user_tables would join what is not needed. Nothing here takes a lock on a table.
 _SAMPLE: t.Final = (
     "SELECT json_build_object('part', '@part@', 'at_s', extract(epoch FROM clock_timestamp())::float8,"
     " 'databases', (SELECT json_agg(d) FROM (SELECT datname AS name, numbackends AS sessions, xact_commit AS commits, xact_rollback AS rollbacks,"
+    " (to_json(pg_stat_database)->>'sessions')::bigint AS connections,"
     " blks_read, blks_hit, temp_files, temp_bytes, deadlocks FROM pg_stat_database WHERE datname IS NOT NULL"
     " ORDER BY xact_commit + xact_rollback DESC, datid LIMIT 30) d),"
     " 'tables', (SELECT json_agg(x) FROM (SELECT c.oid, n.nspname || '.' || c.relname AS name, pg_stat_get_live_tuples(c.oid) AS rows,"
