@@ -38,7 +38,8 @@ def window_figures(server: t.Mapping[str, t.Any], service: t.Mapping[str, t.Any]
         "here": num(server, "main_pid") is not None,
         "told": _told(server), "requests_per_s": requests,
         "scan": _scan(server, statements, window_s), "query": _most(statements, "load"),
-        "repeat": _against(_most([row for row in statements if row["verb"] in ("select", "with")], "calls_per_s"), requests, statements),
+        "repeat": _against(
+            _most([row for row in statements if row["verb"] in ("select", "with") and not row["finds_nothing"]], "calls_per_s"), requests, statements),
         "poll": _against(_most([row for row in statements if row["finds_nothing"]], "calls_per_s"), requests, statements),
         "temp": _temp(server, statements, window_s), "deadlocks": _deadlocks(server, service, snapshot), "churn": _churn(server, snapshot),
         "pool": _pool(server, snapshot),

@@ -118,13 +118,12 @@ def test_a_query_for_each_row(cluster: Cluster) -> None:
 
 
 def test_a_query_that_finds_nothing_again_and_again(cluster: Cluster) -> None:
-    with load(cluster, "SELECT id FROM orders WHERE note = 'waiting' LIMIT 1;\n", "-c", "4"):
-        # read whole for it: that it is a scan is the better answer
-        assert "postgres.missing_index" in judged(cluster)
-    cluster.sql("CREATE INDEX ON orders (note)", "shop")
-    with load(cluster, "SELECT id FROM orders WHERE note = 'waiting' LIMIT 1;\n", "-c", "8"):
-        verdicts = judged(cluster)
-        assert "LISTEN and NOTIFY" in said(verdicts["postgres.polling"])
+    cluster.sql("CREATE TABLE tasks AS SELECT g AS id, 'done' AS state FROM generate_series(1, 8000) g; ALTER TABLE tasks OWNER TO shop; ANALYZE", "shop")
+    with load(cluster, "SELECT id FROM tasks WHERE state = 'waiting' LIMIT 1;\n", "-c", "4"):
+        verdicts = judged(cluster, requests_per_s=1.0)
+        text = said(verdicts["postgres.polling"])
+        assert "LISTEN and NOTIFY" in text and "SELECT id FROM tasks" in text
+        assert "postgres.missing_index" not in verdicts, "a table so small is read whole without harm"
 
 
 def test_sorts_that_are_larger_than_they_may(cluster: Cluster) -> None:

@@ -108,7 +108,7 @@ _SAMPLE: t.Final = (
     " 'tables', (SELECT json_agg(x) FROM (SELECT c.oid, n.nspname || '.' || c.relname AS name, pg_stat_get_live_tuples(c.oid) AS rows,"
     " c.relpages::bigint * current_setting('block_size')::bigint AS bytes,"
     " pg_stat_get_numscans(c.oid) AS seq_scans, pg_stat_get_tuples_returned(c.oid) AS seq_rows,"
-    " (SELECT sum(pg_stat_get_numscans(i.indexrelid)) FROM pg_index i WHERE i.indrelid = c.oid) AS index_scans"
+    " (SELECT coalesce(sum(pg_stat_get_numscans(i.indexrelid)), 0) FROM pg_index i WHERE i.indrelid = c.oid) AS index_scans"
     " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'm') AND n.nspname !~ '^(pg_|information_schema$)'"
     " AND greatest(c.reltuples, pg_stat_get_live_tuples(c.oid)) >= " + str(LARGE_ROWS) +
     " ORDER BY pg_stat_get_tuples_returned(c.oid) DESC, c.oid LIMIT 100) x))"
