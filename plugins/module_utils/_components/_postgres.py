@@ -279,7 +279,8 @@ def _databases(first: Row, second: Row, waited_s: float | None, asked: str | Non
     for one in _rows(second.get("databases")):
         name = _text(one.get("name"), 64)
         old = before.get(name, {})
-        grown = {name: _grown(old, one, name) for name in ("commits", "rollbacks", "connections", "blks_read", "blks_hit", "temp_files", "temp_bytes", "deadlocks")}
+        counters = ("commits", "rollbacks", "connections", "blks_read", "blks_hit", "temp_files", "temp_bytes", "deadlocks")
+        grown = {counter: _grown(old, one, counter) for counter in counters}
         sessions = _whole(one.get("sessions"))
         sessions = sessions - 1 if sessions and name == _text(asked, 64) else sessions
         if not sessions and not grown["commits"]:

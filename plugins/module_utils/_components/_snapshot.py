@@ -77,7 +77,7 @@ def _health(machine: Machine, options: Options) -> Reading:
 
 
 def _containers(machine: Machine, options: Options) -> Reading:
-    if options.daemons is not None and not {"docker", "podman", "containerd"} & set(options.daemons):
+    if options.daemons is not None and not {"docker", "podman", "containerd", "crio"} & set(options.daemons):
         return absent("no container engine runs here")
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _containers
 

@@ -83,6 +83,15 @@ def test_a_recorded_podman_that_refuses_names_of_states(host: Host) -> None:
     assert asked and not [target for target in asked if not target.startswith(("/version", "/v1.41/containers/"))]
 
 
+def test_a_recorded_podman_that_says_it_was_out_of_memory(host: Host) -> None:
+    """Of one its main process was killed in a limit of 24 MiB, of the other a child, after which its main process ended well: the engine says it of both."""
+    host.process(40, "conmon")
+    host.listen("/run/podman/podman.sock", recorded("podman-4.3.1-oom.json"))
+    reading = collect(host)
+    rows = {row["name"]: (row["state"], row["exit_code"], row["oom_killed"], row["memory"]["limit_bytes"]) for row in reading.data["containers"]}
+    assert rows == {"oom-main": ("exited", 137, True, 24 << 20), "oom-child": ("exited", 0, True, 24 << 20)}
+
+
 def running(host: Host, path: str, pid: int = 50) -> None:
     host.process(pid, "python", path + "/below")
     host.cgroup(path, memory_current="2000\n", memory_max="4000\n", memory_stat="inactive_file 500\n", memory_events="oom_kill 3\n",
