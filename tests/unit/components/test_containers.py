@@ -242,6 +242,18 @@ def test_an_engine_without_a_socket_is_said(host: Host) -> None:
     assert [(row["id"], row["engine"]) for row in reading.data["containers"]] == [("podman:" + ID[:12], "podman")]
 
 
+@pytest.mark.parametrize("watcher", ["conmon", "conmonrs"])
+def test_kubernetes_with_an_engine_of_its_own(host: Host, watcher: str) -> None:
+    """CRI-O starts what podman starts, too: podman is not missing there."""
+    host.process(40, "crio")
+    host.process(41, watcher, "/kubepods.slice/kubepods-pod%s.slice/crio-conmon-%s.scope" % (POD.replace("-", "_"), ID))
+    running(host, "/kubepods.slice/kubepods-pod%s.slice/crio-%s.scope" % (POD.replace("-", "_"), ID))
+    reading = collect(host)
+    assert (reading.status, reading.data["engine"], reading.data["counts"]["running"]) == ("ok", [], 1)
+    assert [(row["id"], row["pod"], row["processes"]) for row in reading.data["containers"]] == [("kubernetes:" + POD, POD, 1)]
+    assert _snapshot.COLLECTORS["containers"](host.machine(), Options(daemons={"crio": (40,)}, window_s=0.1)).status == "ok"
+
+
 def test_nothing_there_is_absent(host: Host) -> None:
     assert collect(host).status == "absent"
     assert _snapshot.COLLECTORS["containers"](host.machine(), Options(daemons={"nginx": (1,)})).status == "absent"
