@@ -16,6 +16,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host import _text
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import (
     _access_log,
     _addresses,
+    _broker_url,
     _cgroup,
     _command_line,
     _command_options,
@@ -340,6 +341,7 @@ TARGETS: tuple[Target, ...] = (
     Target("_cron_command.is_run_of", lambda text: _cron_command.is_run_of(text, text.split(" ")), CRONTABS),
     Target("_crontab.read", crontab, CRONTABS),
     Target("_crontab.next_runs", due, ("*/5 * * * *", "0 3 1-15/2 jan,feb mon-fri", "@daily", "59 23 31 2 7", "0-59/0 * * * *", "* * 29 2 *")),
+    Target("_broker_url.place", lambda text: _broker_url.place(text), ("amqp://u:p@rabbit:5672/shop;amqp://u:p@b", "sqs://AKIA:x/y@", "redis://:p@cache:6379/0")),
     Target("_health_url.problem", lambda text: _health_url.problem({"a": text}), ("http://127.0.0.1:8000/health?x=y", "https://u:p@[::1]:443/")),
     Target("_kernel_oom.parse", _kernel_oom.parse, OOM),
     Target("_log_format.compile_format", lambda text: _log_format.compile_format("x", text, "json"), FORMATS),

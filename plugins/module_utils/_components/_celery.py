@@ -15,7 +15,7 @@ import typing as t
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _settings
 from ansible_collections.oncall.pressure.plugins.module_utils._components._settings import Launch, Row
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
-from ansible_collections.oncall.pressure.plugins.module_utils._parse import _python_literals
+from ansible_collections.oncall.pressure.plugins.module_utils._parse import _broker_url, _python_literals
 
 #: by setting: the names of celery 4 and later, then the old ones
 _KEYS = {
@@ -46,6 +46,7 @@ def settings(launch: Launch, machine: Machine) -> dict[str, t.Any]:
             if hidden is not None:
                 row = _settings.row(None, row["layer"], row["where"], hidden)
         found[name] = row
+    found["broker"] = _broker(launch, path, literals, reason)
     if found["worker_class"]["value"] == "solo":
         found["workers"] = dict(found["workers"], value=1, reason="the pool solo runs one")
     elif found["autoscale"]["value"]:
@@ -65,6 +66,22 @@ def _elsewhere(name: str, path: str, literals: t.Mapping[str, _python_literals.L
     if name == "workers":
         value = _cpus(machine)
     return _settings.default(value, ", ".join(part for part in (why, _APPLICATION if _KEYS[name] or name == "queues" else None) if part) or None)
+
+
+def _broker(launch: Launch, path: str, literals: t.Mapping[str, _python_literals.Literal] | None, reason: str | None) -> Row:
+    """Where its queues are, without what lets one in: the command, then its variables, then the configuration."""
+    row = _settings.on_command_line(launch, "broker")
+    for variable in ("BROKER_URL", "CELERY_BROKER_URL"):
+        row = row or _settings.from_environment(launch, variable, "broker")
+    if row is None and literals is not None:
+        row = _settings.from_literals(literals, ("broker_read_url", "broker_url", "BROKER_URL"), "broker", path)
+    if row is None:
+        return _settings.row(None, "config_file", path or None, reason) if literals is None and reason else _settings.default(None, _APPLICATION)
+    if row["value"] is None:
+        return row
+    urls = row["value"] if isinstance(row["value"], list) else [row["value"]]
+    place = _broker_url.place(str(urls[0])) if urls else None
+    return dict(row, value=place, reason=row["reason"] if place is not None else "no URL of a broker that is known")
 
 
 def _autoscaled(workers: Row, autoscale: Row) -> Row:

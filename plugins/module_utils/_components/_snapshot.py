@@ -147,6 +147,7 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         tell_timers(rows["jobs"]["data"], data["units"].get("units") or {})
     if joined and rows["containers"]["data"] is not None:
         tell_containers(joined, rows["containers"]["data"]["containers"])
+    _owners.tell_brokers(rows["redis"], joined or [])
     if rows["connections"]["data"] is not None:
         _owners.tell(rows["connections"]["data"], joined or [])
     if rows["changes"]["data"] is not None:

@@ -111,7 +111,10 @@ HYPERCORN = _table(
 _CELERY_GLOBAL_VALUES = "-A --app -b --broker --result-backend --loader --config --workdir --broker-url"
 _CELERY_GLOBAL_FLAGS = "-C --no-color -q --quiet --version --skip-checks --help -h"
 
-CELERY = _table(_CELERY_GLOBAL_VALUES, _CELERY_GLOBAL_FLAGS, {"--config": "config", "--workdir": "chdir", "-A --app": "app"})
+CELERY = _table(
+    _CELERY_GLOBAL_VALUES, _CELERY_GLOBAL_FLAGS,
+    {"--config": "config", "--workdir": "chdir", "-A --app": "app", "-b --broker --broker-url": "broker"},
+)
 
 CELERY_WORKER = _table(
     _CELERY_GLOBAL_VALUES + """
@@ -129,7 +132,7 @@ CELERY_WORKER = _table(
         "-c --concurrency": "workers", "-P --pool": "worker_class",
         "--max-tasks-per-child --maxtasksperchild": "max_tasks_per_child",
         "--max-memory-per-child --maxmemperchild": "max_memory_per_child", "-Q --queues": "queues", "--autoscale": "autoscale", "--config": "config",
-        "--workdir": "chdir", "-A --app": "app", "-B --beat": "beat",
+        "--workdir": "chdir", "-A --app": "app", "-B --beat": "beat", "-b --broker --broker-url": "broker",
     },
 )
 

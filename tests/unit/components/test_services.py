@@ -145,7 +145,8 @@ _SLICE = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod%s.slic
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize(("pod", "container"), [
     (_SLICE, "cri-containerd-%s.scope"), (_SLICE, "crio-%s.scope"), (_SLICE, "docker-%s.scope"), ("/kubepods/burstable/pod" + UID, "%s"),
-    ("/kubepods/burstable/pod" + UID, "crio-%s"), ("/system.slice/containerd.service", "kubepods-burstable-pod%s.slice:cri-containerd:%%s" % UID.replace("-", "_")),
+    ("/kubepods/burstable/pod" + UID, "crio-%s"),
+    ("/system.slice/containerd.service", "kubepods-burstable-pod%s.slice:cri-containerd:%%s" % UID.replace("-", "_")),
 ])
 def test_a_pod_is_known_by_what_works_in_it(tmp_path: pathlib.Path, version: int, pod: str, container: str) -> None:
     """The first process of a pod only holds its network, and what stands beside the application is no part of its limit."""
