@@ -201,7 +201,7 @@ postgres:
       description: The ten sessions that are not idle and have been at it longest.
       type: list
       elements: dict
-      contains:
+      contains: &session
         pid:
           description: Its process id.
           type: int
@@ -242,43 +242,7 @@ postgres:
       description: The ten sessions that are idle in a transaction for longest.
       type: list
       elements: dict
-      contains:
-        pid:
-          description: Its process id.
-          type: int
-        state:
-          description: What it does, as the server says it.
-          type: str
-        user:
-          description: The role that it logged in as.
-          type: str
-        application:
-          description: The name that its application gave.
-          type: str
-        database:
-          description: The database that it uses.
-          type: str
-        client:
-          description: Its address, V(local) for one on the Unix socket.
-          type: str
-        state_s:
-          description: How long it has been in its state.
-          type: float
-        query_s:
-          description: How long its query runs. Null where none does.
-          type: float
-        transaction_s:
-          description: How long its transaction is open. Null where none is.
-          type: float
-        wait_event_type:
-          description: What kind of thing it waits for.
-          type: str
-        wait_event:
-          description: What it waits for.
-          type: str
-        query:
-          description: Its query, or its last one, without literals.
-          type: str
+      contains: *session
     blocking:
       description: Sessions that wait for a lock, those that wait longest first, at most 50.
       type: list
