@@ -32,7 +32,7 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._plan_given import
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import plain
 
 #: Variables that make a plan, and are not said by the command that carries it out itself.
-_OURS = re.compile(r"pressure_(?!mode$|plan$|snapshots$)[a-z_]+")
+_OURS = re.compile(r"pressure_(?!mode$|plan$|snapshots$|postgres_dsn$)[a-z_]+")
 
 #: What a step decides itself (roles/remediate/tasks/step.yml), for each mitigation's role: a variable given with -e would beat it.
 DECIDED: t.Final = frozenset({"all", "basis", "client", "confirm", "confirm_within", "job", "match", "mode", "path", "reason", "service", "services"})

@@ -161,7 +161,7 @@ def _is_bad_input(result: t.Mapping[str, t.Any]) -> bool:
     """Whether the module refused its parameters: the same on every host, so it is the caller's to mend."""
     text = str(result.get("msg") or "")
     return not result.get("unreachable") and ("module_stderr" not in result) and bool(
-        re.search(r"must be from .* to |Unsupported parameters|argument '?\w+'? is of type|missing required arguments", text))
+        re.search(r"must be from .* to |Unsupported parameters|argument '?\w+'? is of type|missing required arguments|\Apostgres_dsn: ", text))
 
 
 def _complete(document: dict[str, t.Any], host: str, received: float, lost: str | None) -> None:

@@ -15,7 +15,7 @@ description:
   - Tells client sessions by state, the longest of them, who blocks whom and who is at the end of it, connections against their limit,
     and, over a window, the statements of C(pg_stat_statements), large tables that were read one row after the other,
     and commits, temporary files, deadlocks and cache hits of each database.
-  - Queries are shown without literals and comments. No password is given, and no code of the application is run.
+  - Queries are shown without literals and comments. No password is given but one that O(postgres_dsn) holds, and no code of the application is run.
   - Where a server cannot be asked, the titles of its processes still tell its sessions by state.
   - It only reads. What was not measured is null and the reason is returned; a missing permission is no failure of the task.
 version_added: 0.1.0
@@ -35,6 +35,14 @@ options:
       - How long it may take, in seconds, the window included. It is stopped then and nothing but the reason is returned.
     type: float
     default: 15.0
+  postgres_dsn:
+    description:
+      - Servers to ask besides those that are found, or instead of being their owner, one connection string or a list of at most eight.
+        Each is a URI like C(postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full), or words like C(host=HOST user=USER password=PASSWORD).
+      - Taken are host, port, user, password, dbname, sslmode and sslrootcert, of one host each. The role needs C(pg_monitor), and nothing else.
+      - One that names a server of this host stands in for its owner there. Any other is a server of its own in what is returned.
+      - It is handed to C(psql) through a pipe, and is in no argument, environment, file, document or message.
+    type: raw
 notes:
   - It needs to be root, or the user that the server runs as, and a C(psql) on the host, also for a server in a container.
 seealso:
@@ -56,6 +64,10 @@ EXAMPLES = r"""
   oncall.pressure.postgres_info:
     window: 10
   become: true
+
+- name: Look at a database that runs elsewhere
+  oncall.pressure.postgres_info:
+    postgres_dsn: "postgresql://monitor:{{ monitor_password | urlencode }}@db.example.com/shop?sslmode=verify-full&sslrootcert=system"
 """
 
 RETURN = r"""
@@ -79,8 +91,11 @@ postgres:
   elements: dict
   contains:
     main_pid:
-      description: The main process of the server.
+      description: The main process of the server. Null where it was not found here.
       type: int
+    address:
+      description: Where O(postgres_dsn) named it. Null where it was found here and asked as its owner.
+      type: str
     version:
       description: Its version. Only the major one where it was not asked.
       type: str
@@ -186,7 +201,7 @@ postgres:
       description: The ten sessions that are not idle and have been at it longest.
       type: list
       elements: dict
-      contains:
+      contains: &session
         pid:
           description: Its process id.
           type: int
@@ -227,43 +242,7 @@ postgres:
       description: The ten sessions that are idle in a transaction for longest.
       type: list
       elements: dict
-      contains:
-        pid:
-          description: Its process id.
-          type: int
-        state:
-          description: What it does, as the server says it.
-          type: str
-        user:
-          description: The role that it logged in as.
-          type: str
-        application:
-          description: The name that its application gave.
-          type: str
-        database:
-          description: The database that it uses.
-          type: str
-        client:
-          description: Its address, V(local) for one on the Unix socket.
-          type: str
-        state_s:
-          description: How long it has been in its state.
-          type: float
-        query_s:
-          description: How long its query runs. Null where none does.
-          type: float
-        transaction_s:
-          description: How long its transaction is open. Null where none is.
-          type: float
-        wait_event_type:
-          description: What kind of thing it waits for.
-          type: str
-        wait_event:
-          description: What it waits for.
-          type: str
-        query:
-          description: Its query, or its last one, without literals.
-          type: str
+      contains: *session
     blocking:
       description: Sessions that wait for a lock, those that wait longest first, at most 50.
       type: list
@@ -447,6 +426,9 @@ postgres:
         rollbacks_per_s:
           description: Transactions that were rolled back.
           type: float
+        connections_per_s:
+          description: Connections that were made. Null before version 14.
+          type: float
         cache_hit_pct:
           description: Of the blocks that were asked for, those that were in the server's cache.
           type: float
@@ -469,6 +451,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _postgres
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, run_all
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
+from ansible_collections.oncall.pressure.plugins.module_utils._parse import _postgres_dsn
 
 #: What is accepted, by parameter: (least, most).
 BOUNDS = {"window": (0.1, 60.0), "timeout": (1.0, 300.0)}
@@ -476,13 +459,19 @@ BOUNDS = {"window": (0.1, 60.0), "timeout": (1.0, 300.0)}
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"window": {"type": "float", "default": 2.0}, "timeout": {"type": "float", "default": 15.0}},
+        argument_spec={
+            "window": {"type": "float", "default": 2.0}, "timeout": {"type": "float", "default": 15.0}, "postgres_dsn": {"type": "raw", "no_log": True},
+        },
         supports_check_mode=True,
     )
     for name, (least, most) in BOUNDS.items():
         if not least <= module.params[name] <= most:
             module.fail_json(msg="%s must be from %s to %s, not %s" % (name, least, most, module.params[name]))
-    options = Options(window_s=module.params["window"])
+    try:
+        named = _postgres_dsn.targets(module.params["postgres_dsn"])
+    except _postgres_dsn.BadDsn as bad:
+        module.fail_json(msg=str(bad))
+    options = Options(window_s=module.params["window"], postgres_dsn=named)
     row = run_all({"postgres": _postgres.collect}, Machine(), options, max(module.params["timeout"], options.window_s + 3.0)).rows["postgres"]
     module.exit_json(changed=False, postgres=row["data"], status=row["status"], reason=row["reason"], seconds=row["seconds"])
 

@@ -73,6 +73,13 @@ options:
       - The call takes so much longer. At most 61 samples are taken, at least 2 seconds apart.
     type: float
     default: 0.0
+  postgres_dsn:
+    description:
+      - PostgreSQL servers to ask besides those that are found, or instead of being their owner, one connection string or a list of at most eight.
+        Each is a URI like C(postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full), or words like C(host=HOST user=USER password=PASSWORD).
+      - Taken are host, port, user, password, dbname, sslmode and sslrootcert, of one host each. The role needs C(pg_monitor), and nothing else.
+      - It is handed to C(psql) through a pipe, and is in no argument, environment, file, document or message.
+    type: raw
   report_dir:
     description:
       - A folder on the controller in which the document is written as C(snapshots/HOST.json). Only a digest is returned then.
@@ -131,7 +138,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.oncall.pressure.plugins.module_utils._components._snapshot import take
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
-from ansible_collections.oncall.pressure.plugins.module_utils._parse import _health_url
+from ansible_collections.oncall.pressure.plugins.module_utils._parse import _health_url, _postgres_dsn
 
 #: What is accepted, by parameter: (least, most).
 BOUNDS = {"window": (0.1, 60.0), "oom_window": (1, 604800), "traffic_window": (1, 86400), "top": (1, 100), "timeout": (1.0, 300.0),
@@ -150,6 +157,7 @@ def main() -> None:
             "stacks": {"type": "bool", "default": False},
             "stacks_service": {"type": "str", "default": ""},
             "memory_window": {"type": "float", "default": 0.0},
+            "postgres_dsn": {"type": "raw", "no_log": True},
             "report_dir": {"type": "path"},
         },
         supports_check_mode=True,
@@ -160,10 +168,14 @@ def main() -> None:
     problem = _health_url.problem(module.params["health_urls"])
     if problem:
         module.fail_json(msg=problem)
+    try:
+        named = _postgres_dsn.targets(module.params["postgres_dsn"])
+    except _postgres_dsn.BadDsn as bad:
+        module.fail_json(msg=str(bad))
     options = Options(
         window_s=module.params["window"], oom_window_s=float(module.params["oom_window"]),
         traffic_window_s=float(module.params["traffic_window"]), top=module.params["top"],
-        health_urls=module.params["health_urls"], memory_window_s=module.params["memory_window"],
+        health_urls=module.params["health_urls"], memory_window_s=module.params["memory_window"], postgres_dsn=named,
         stacks=module.params["stacks_service"] or ("" if module.params["stacks"] else None),
     )
     limit_s = max(module.params["timeout"], options.window_s + 3.0) + options.memory_window_s

@@ -74,5 +74,8 @@ def _connections(server: t.Mapping[str, t.Any]) -> Row:
 
 def service_of(server: t.Mapping[str, t.Any], services: t.Sequence[Row]) -> Row | None:
     """The service of a server: the one whose main process it is, else the only one of its kind."""
+    if server.get("main_pid") is None and server.get("address"):
+        # it runs elsewhere
+        return None
     mine = [row for row in services if row.get("component") == "postgres"]
     return next((row for row in mine if row.get("main_pid") == server.get("main_pid")), None) or (mine[0] if len(mine) == 1 else None)

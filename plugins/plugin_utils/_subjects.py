@@ -22,6 +22,7 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._container_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._database_figures import database_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._database_figures import service_of as database_service
 from ansible_collections.oncall.pressure.plugins.plugin_utils._duplicate_figures import duplicate_figures
+from ansible_collections.oncall.pressure.plugins.plugin_utils._database_window import window_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._host_figures import health_figures, host_figures, traffic_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._job_figures import job_figures, job_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._log_figures import log_figures
@@ -109,8 +110,9 @@ def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
         found += _of_redis(server, snapshot, shared)
     for server in rows(snapshot, "postgres"):
         row = database_service(server, _services(snapshot))
-        data = {**shared, "kind": "database", "service": row, "database": server, "derived": database_figures(server)}
-        found.append(Subject("database", text(row, "id"), text(row, "name") or text(row, "id"), "postgres", data))
+        derived = {**database_figures(server), **window_figures(server, row, snapshot)}
+        data = {**shared, "kind": "database", "service": row, "database": server, "derived": derived}
+        found.append(Subject("database", text(row, "id"), text(row, "name") or text(row, "id") or text(server, "address"), "postgres", data))
     return found
 
 

@@ -223,11 +223,21 @@ def _explained(findings: t.Sequence[Finding]) -> dict[int, str]:
         for other, effect in enumerate(findings):
             if effect.rule.id not in cause.rule.explains or index == other or other in effects:
                 continue
-            # A service explains itself and its host; what one host's traffic or memory does may explain any of its services.
-            apart = {cause.subject.kind, effect.subject.kind} <= {"service", "job", "health", "container", "database"} and cause.service != effect.service
-            if not apart and effects.get(index) != effect.rule.id:
+            if not _apart(cause, effect) and effects.get(index) != effect.rule.id:
                 effects[other] = cause.rule.id
     return effects
+
+
+def _apart(cause: Finding, effect: Finding) -> bool:
+    """Whether one cannot be the effect of the other, for where they are."""
+    if cause.subject.kind == "database" and effect.component not in ("postgres", "host") and effect.subject.kind in ("service", "health"):
+        # who asks a database waits for it, wherever it runs
+        return False
+    if cause.subject.kind == "database" and cause.service is None and effect.subject.kind == "host":
+        # it may run elsewhere
+        return True
+    # A service explains itself and its host; what one host's traffic or memory does may explain any of its services.
+    return {cause.subject.kind, effect.subject.kind} <= {"service", "job", "health", "container", "database"} and cause.service != effect.service
 
 
 def _row(finding: Finding) -> dict[str, t.Any]:

@@ -16,6 +16,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host import _text
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import (
     _access_log,
     _addresses,
+    _broker_url,
     _cgroup,
     _command_line,
     _command_options,
@@ -41,6 +42,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._parse import (
     _memory_history,
     _nginx_config,
     _postgres,
+    _postgres_dsn,
     _proc,
     _python_literals,
     _redis_info,
@@ -403,6 +405,7 @@ TARGETS: tuple[Target, ...] = (
     Target("_crontab.starts", lambda text: _crontab.starts(text, datetime.datetime(2026, 2, 27, 23, 59)), ("*/5 * * * *", "0 3 1-15/2 jan,feb mon-fri")),
     Target("_cron_log.runs", cron_log, CRON_LOG),
     Target("_job_files.commands", job_files, JOB_FILES),
+    Target("_broker_url.place", lambda text: _broker_url.place(text), ("amqp://u:p@rabbit:5672/shop;amqp://u:p@b", "sqs://AKIA:x/y@", "redis://:p@cache:6379/0")),
     Target("_health_url.problem", lambda text: _health_url.problem({"a": text}), ("http://127.0.0.1:8000/health?x=y", "https://u:p@[::1]:443/")),
     Target("_kernel_alarms.parse_records", lambda text: _kernel_alarms.parse_records(_log_line.records(text)), ALARMS),
     Target("_kernel_oom.parse", _kernel_oom.parse, OOM),
@@ -442,6 +445,9 @@ TARGETS: tuple[Target, ...] = (
     Target("_memory_history.sample", samples, SAMPLES),
     Target("_sysstat.memory", _sysstat.memory, SADF, (ValueError,)),
     Target("_postgres.answers", postgres, POSTGRES, (ValueError,)),
+    Target("_postgres_dsn.target", lambda text: _postgres_dsn.target(text).address, (
+        "postgresql://monitor:s%3Fcret@db.example.com:5433/shop?sslmode=verify-full", "host=/run/postgresql user=m password='it\\'s' dbname=shop"),
+        (_postgres_dsn.BadDsn,)),
     Target("_redis_info.info", redis_info, REDIS_INFO, (ValueError,)),
     Target("_resp.reply", replies, RESP, (ValueError,)),
     Target("_stack_dump.stacks", lambda text: _stack_dump.summed([_stack_dump.stacks(text.split("\n"))] * 2), STACKS),

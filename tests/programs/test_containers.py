@@ -70,6 +70,13 @@ class Docker:
         assert SECRET not in json.dumps(reading.data)
         return next(row for row in reading.data["containers"] if row["name"] == name)
 
+    @property
+    def deaf(self) -> bool:
+        """Whether it cannot hear of kills: containerd 1.6 finds no control groups where those of version 1 lie in a layout of somebody else's, and listens
+        to none. OOMKilled is false then whatever happens; podman's conmon hears it there (tests/unit/recordings/containers/podman-4.3.1-oom.json)."""
+        with open(self.folder + "/log", encoding="utf-8", errors="replace") as log:
+            return "cannot find cgroup mount destination" in log.read()
+
     def row(self, reading: Reading) -> t.Dict[str, t.Any]:
         """What is said of this engine."""
         return next(row for row in reading.data["engine"] if row["socket"] == self.socket)
@@ -137,9 +144,17 @@ def test_killed_in_its_limit(docker: Docker) -> None:
     docker.start("hog", "sleep 1; exec tail /dev/zero", "-m", "24m", "--memory-swap", "24m")
     docker.until(lambda: docker.call("inspect", "-f", "{{.State.Running}}", "hog").stdout.strip() == b"false")
     row = docker.look("hog")
-    # whether Docker noticed depends on the kernel and the layout of control groups; the rule has the kernel's log for that
-    assert (row["state"], row["exit_code"], row["memory"]["limit_bytes"]) == ("exited", 137, 24 << 20) and row["oom_killed"] in (True, False)
+    assert (row["state"], row["exit_code"], row["memory"]["limit_bytes"]) == ("exited", 137, 24 << 20)
     assert row["finished_age_s"] < 30 and row["finished_at"].endswith("Z")
+    assert row["oom_killed"] is False or not docker.deaf
+
+
+def test_a_child_killed_in_its_limit(docker: Docker) -> None:
+    docker.start("hog", "tail /dev/zero; sleep 100", "-m", "24m", "--memory-swap", "24m")
+    docker.until(lambda: docker.look("hog")["memory"]["oom_kills"] == 1)
+    row = docker.look("hog")
+    # nothing ended: while it runs, only its cgroup knows
+    assert (row["state"], row["exit_code"]) == ("running", None) and (row["oom_killed"] is False or not docker.deaf)
 
 
 def test_kills_while_it_is_looked_at(docker: Docker) -> None:

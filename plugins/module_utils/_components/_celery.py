@@ -15,7 +15,7 @@ import typing as t
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _settings
 from ansible_collections.oncall.pressure.plugins.module_utils._components._settings import Launch, Row
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
-from ansible_collections.oncall.pressure.plugins.module_utils._parse import _python_literals
+from ansible_collections.oncall.pressure.plugins.module_utils._parse import _broker_url, _python_literals
 
 #: by setting: the names of celery 4 and later, then the old ones
 _KEYS = {
@@ -38,8 +38,9 @@ def settings(launch: Launch, machine: Machine) -> dict[str, t.Any]:
         found["bind"] = _settings.on_command_line(launch, "bind")
         return found
     path, literals, reason = _configuration(launch, machine)
+    broker = _broker(launch, path, literals, reason)
     # where nobody names it, a worker is called after its host
-    found["identity"] = _settings.identity(launch, _broker(launch, literals), "celery@%h" if launch.command.subcommand == "worker" else None)
+    found["identity"] = _settings.identity(launch, broker["value"], "celery@%h" if launch.command.subcommand == "worker" else None)
     if launch.command.subcommand == "beat":
         found["bind"] = _settings.on_command_line(launch, "bind")
         return found
@@ -51,23 +52,12 @@ def settings(launch: Launch, machine: Machine) -> dict[str, t.Any]:
             if hidden is not None:
                 row = _settings.row(None, row["layer"], row["where"], hidden)
         found[name] = row
+    found["broker"] = _placed(broker)
     if found["worker_class"]["value"] == "solo":
         found["workers"] = dict(found["workers"], value=1, reason="the pool solo runs one")
     elif found["autoscale"]["value"]:
         found["workers"] = _autoscaled(found["workers"], found["autoscale"])
     return found
-
-
-def _broker(launch: Launch, literals: t.Mapping[str, _python_literals.Literal] | None) -> str | None:
-    """The broker's URL as it stands, with its password, by celery's own order: its variable, the command line, the configuration."""
-    variable = (launch.environment or {}).get("CELERY_BROKER_URL")
-    if variable is not None and variable.value:
-        return variable.value
-    setting = launch.command.settings.get("broker")
-    if setting is not None:
-        return None if setting.unresolved else setting.text
-    row = _settings.from_literals(literals, ["broker_url", "BROKER_URL", "CELERY_BROKER_URL"], "bind", "") if literals else None
-    return row["value"] if row is not None and isinstance(row["value"], str) else None
 
 
 def _elsewhere(name: str, path: str, literals: t.Mapping[str, _python_literals.Literal] | None, reason: str | None, machine: Machine) -> Row:
@@ -82,6 +72,27 @@ def _elsewhere(name: str, path: str, literals: t.Mapping[str, _python_literals.L
     if name == "workers":
         value = _cpus(machine)
     return _settings.default(value, ", ".join(part for part in (why, _APPLICATION if _KEYS[name] or name == "queues" else None) if part) or None)
+
+
+def _broker(launch: Launch, path: str, literals: t.Mapping[str, _python_literals.Literal] | None, reason: str | None) -> Row:
+    """The URL of its broker as it stands, with its password: the command, then its variables, then the configuration, as celery itself goes by them."""
+    row = _settings.on_command_line(launch, "broker")
+    for variable in ("CELERY_BROKER_URL", "BROKER_URL"):
+        row = row or _settings.from_environment(launch, variable, "broker")
+    if row is None and literals is not None:
+        row = _settings.from_literals(literals, ("broker_read_url", "broker_url", "BROKER_URL", "CELERY_BROKER_URL"), "broker", path)
+    if row is None:
+        return _settings.row(None, "config_file", path or None, reason) if literals is None and reason else _settings.default(None, _APPLICATION)
+    value = row["value"][0] if isinstance(row["value"], list) and row["value"] else row["value"]
+    return dict(row, value=value if isinstance(value, str) else None)
+
+
+def _placed(broker: Row) -> Row:
+    """Where its queues are, without what lets one in."""
+    if broker["value"] is None:
+        return broker
+    place = _broker_url.place(broker["value"])
+    return dict(broker, value=place, reason=broker["reason"] if place is not None else "no URL of a broker that is known")
 
 
 def _autoscaled(workers: Row, autoscale: Row) -> Row:

@@ -131,6 +131,9 @@ def _ask_all(machine: Machine, daemons: t.Mapping[str, t.Sequence[int]], found: 
     end = _engines.deadline(machine)
     said = [_engines.ask(machine, socket, rank, end) for socket in sockets]
     for kind in ("docker", "podman"):
+        if kind == "podman" and daemons.get("crio"):
+            # Kubernetes' own engine starts the same watchers
+            continue
         if daemons.get(kind) and kind not in [socket.kind for socket in sockets] + [one.row["kind"] for one in said]:
             said.append(_engines.Said(_engines.missing(kind), [], [], {}))
     return said, ["%s%s: %s" % (one.row["kind"], " at " + one.row["socket"] if one.row["socket"] else "", one.row["reason"])

@@ -20,6 +20,7 @@ _NAMES: t.Final[dict[bytes, str]] = {
     b"postgres": "postgres", b"postmaster": "postgres", b"pgbouncer": "pgbouncer",
     b"redis-server": "redis", b"valkey-server": "redis", b"keydb-server": "redis", b"redis": "redis",
     b"dockerd": "docker", b"podman": "podman", b"conmon": "podman",
+    b"crio": "crio", b"conmonrs": "crio",
     # of each container of Docker, and of containerd under Kubernetes, whose daemon need not be asked
     b"containerd-shim": "containerd",
 }

@@ -89,7 +89,7 @@ def group(machine: Machine, processes: t.Mapping[int, Process], root: OwnRoot) -
         row.processes.append(process)
         row.seen[pid] = seen[pid]
     for row in groups.values():
-        _describe(row, processes)
+        _describe(row, processes, root.prefix)
     return list(groups.values())
 
 
@@ -176,14 +176,19 @@ def _top(processes: t.Mapping[int, Process], seen: t.Mapping[int, Recognised], p
     return known if known is not None else top
 
 
-def _describe(row: Group, processes: t.Mapping[int, Process]) -> None:
+def _describe(row: Group, processes: t.Mapping[int, Process], prefix: str) -> None:
     """Find the main process, the component, the role and the workers of a group."""
     pids = {process.pid for process in row.processes}
     depth = {process.pid: _depth(processes, process, pids) for process in row.processes}
-    by_height = sorted(row.processes, key=lambda process: (depth[process.pid], process.start_ticks, process.pid))
+    # the first of a pod holds its network, and does nothing
+    by_height = sorted(row.processes, key=lambda process: (
+        row.manager == "kubernetes" and process.name == "pause", depth[process.pid], process.start_ticks, process.pid))
     known = [process for process in by_height if row.seen[process.pid].component not in ("other", "host")]
     row.main = (known or by_height)[0]
     main = row.seen[row.main.pid]
+    if row.manager == "kubernetes":
+        # of its containers the one that does the work: its limit is the one that binds
+        row.path = _cgroup.identify(_cgroup.process_path(row.main.cgroup), prefix).path
     row.component, row.role = main.component, main.role
     if row.manager in ("docker", "podman", "containerd", "kubernetes") and row.seen[by_height[0].pid].program == "systemd":
         # a whole system in a container is no one component

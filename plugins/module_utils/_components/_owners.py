@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.oncall.pressure.plugins.module_utils._parse import _broker_url
+
 #: Worker classes of gunicorn in which a thread serves one request at a time; of any other it is not known how many at once.
 _ONE_AT_A_TIME = ("sync", "gthread", "gunicorn.workers.sync.SyncWorker", "gunicorn.workers.gthread.ThreadWorker")
 
@@ -46,3 +48,23 @@ def capacity(service: t.Mapping[str, t.Any]) -> int | None:
 
 def _count(value: t.Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 100000
+
+
+def tell_brokers(redis: dict[str, t.Any], services: t.Sequence[t.Mapping[str, t.Any]]) -> None:
+    """Say in the row of the collector of Redis which queues it cannot see, since they are kept by another kind of broker, or elsewhere."""
+    places: dict[str, list[str]] = {}
+    for service in services:
+        setting = (service.get("settings") or {}).get("broker") or {}
+        place = setting.get("value")
+        if service.get("component") == "celery" and isinstance(place, str):
+            kind = place.partition("://")[0]
+            if kind != "redis" or (redis["status"] == "absent" and _broker_url.elsewhere(place)):
+                places.setdefault(place, []).append(str(service["name"]))
+    if not places:
+        return
+    told = "; ".join(
+        "the queues of %s are not measured: %s keeps them" % (", ".join(names[:3]) + (" and others" if names[3:] else ""), place)
+        for place, names in sorted(places.items())[:4])
+    redis["reason"] = "; ".join(filter(None, (redis["reason"], told)))
+    if redis["status"] == "ok":
+        redis["status"] = "partial"

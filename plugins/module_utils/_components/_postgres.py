@@ -20,6 +20,9 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host._machine imp
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _postgres, _sql_text
 
+if t.TYPE_CHECKING:
+    from ansible_collections.oncall.pressure.plugins.module_utils._parse._postgres_dsn import Target
+
 Row = t.Dict[str, t.Any]
 
 _SERVERS = 8
@@ -35,26 +38,47 @@ _LEAST_S = 3.0
 
 
 def collect(machine: Machine, options: Options) -> Reading:
-    """``postgres`` in the shape of docs/architecture.md: a row for each server."""
+    """``postgres`` in the shape of docs/architecture.md: a row for each server, those that run here before those that people named."""
     found = _postgres_server.servers(machine, options.daemons)
-    if not found:
+    ways: dict[int, Target] = {}
+    if options.postgres_dsn:
+        # most hosts have no use for it
+        from ansible_collections.oncall.pressure.plugins.module_utils._components import _postgres_named
+
+        ways = _postgres_named.matched(options.postgres_dsn, found)
+    if not found and not options.postgres_dsn:
         return absent("no PostgreSQL runs here")
-    asked = found[:_SERVERS]
+    used = set(ways.values())
+    others = [(None, one) for one in options.postgres_dsn if one not in used]
+    asked: list[tuple[Server | None, Target | None]] = [*((server, ways.get(server.pid)) for server in found[:_SERVERS]), *others]
     # side by side they would share the processor, one after the other the window
     window_s = options.window_s / len(asked)
     end = machine.monotonic() + options.window_s + _LIMIT_S
     rows = []
-    for server in asked:
+    for server, target in asked:
         left_s = end - machine.monotonic()
         answer = Answer("error", "not asked: the others took too long", {}, None, False)
         if left_s >= window_s + _LEAST_S or not rows:
-            answer = _postgres_server.ask(machine, server, window_s, left_s)
-        rows.append(row(server, answer))
-    return _reading(rows, len(found))
+            answer = _ask(machine, server, target, window_s, left_s)
+        told = row(server, answer, target.address if target is not None else None)
+        if target is not None:
+            told = _postgres_named.hidden(told, target)
+        rows.append(told)
+    return _reading(rows, len(found) + len(others))
+
+
+def _ask(machine: Machine, server: Server | None, target: Target | None, window_s: float, limit_s: float) -> Answer:
+    if target is not None:
+        from ansible_collections.oncall.pressure.plugins.module_utils._components import _postgres_named
+
+        return _postgres_named.ask(machine, target, window_s, limit_s)
+    return _postgres_server.ask(machine, t.cast(Server, server), window_s, limit_s)
 
 
 def _reading(rows: list[Row], count: int) -> Reading:
-    reasons = [("port %s: %s" % (one["port"], one["reason"])) if count > 1 else one["reason"] for one in rows if one["reason"]]
+    places = [one["address"] or "port %s" % one["port"] for one in rows]
+    reasons = [
+        ("%s: %s" % (place, one["reason"])) if count > 1 or one["address"] else one["reason"] for place, one in zip(places, rows) if one["reason"]]
     if count > len(rows):
         reasons.append("only %d of %d servers were asked" % (len(rows), count))
     if not reasons:
@@ -64,21 +88,22 @@ def _reading(rows: list[Row], count: int) -> Reading:
     return Reading(status if status != "ok" else "partial", "; ".join(reasons), rows)
 
 
-def row(server: Server, answer: Answer) -> Row:
-    """One server as it stands in the document."""
+def row(server: Server | None, answer: Answer, address: str | None = None) -> Row:
+    """One server as it stands in the document. ``server``: null where it was not found here; ``address``: where people named it."""
     now, locks, first, second = (answer.parts.get(name) or {} for name in ("now", "locks", "first", "second"))
     status, reason = answer.status, answer.reason
     if status == "ok" and _number(now.get("hidden")):
         status, reason = "partial", "%s may not see the sessions of others: grant it pg_monitor" % _text(now.get("role"), 64)
-    titled = _postgres_server.sessions(server) if not now else []
+    titled = _postgres_server.sessions(server) if server is not None and not now else []
     blocking, roots = _blocking(locks)
     version = _text(now.get("version"), 64)
+    major = str(server.version) if server is not None and server.version is not None else None
     waited = _difference(first, second, "at_s")
     names = ("max_connections", "reserved")
     most, reserved = (_whole(now.get(name)) for name in names)
     return {
-        "main_pid": server.pid, "version": version.split(" ")[0] if version else (str(server.version) if server.version is not None else None),
-        "port": server.file.port if server.file is not None else None, "status": status, "reason": reason,
+        "main_pid": server.pid if server is not None else None, "address": address, "version": version.split(" ")[0] if version else major,
+        "port": server.file.port if server is not None and server.file is not None else None, "status": status, "reason": reason,
         "source": "server" if now else ("titles" if titled else None), "database": _text(answer.database, 64), "window_s": round(waited, 2) if waited else None,
         "recovery": now.get("recovery") if isinstance(now.get("recovery"), bool) else None, "up_s": _seconds(now.get("up_s")),
         "max_connections": most, "reserved": reserved, "usable": max(most - reserved, 0) if most is not None and reserved is not None else None,
@@ -254,7 +279,8 @@ def _databases(first: Row, second: Row, waited_s: float | None, asked: str | Non
     for one in _rows(second.get("databases")):
         name = _text(one.get("name"), 64)
         old = before.get(name, {})
-        grown = {name: _grown(old, one, name) for name in ("commits", "rollbacks", "blks_read", "blks_hit", "temp_files", "temp_bytes", "deadlocks")}
+        counters = ("commits", "rollbacks", "connections", "blks_read", "blks_hit", "temp_files", "temp_bytes", "deadlocks")
+        grown = {counter: _grown(old, one, counter) for counter in counters}
         sessions = _whole(one.get("sessions"))
         sessions = sessions - 1 if sessions and name == _text(asked, 64) else sessions
         if not sessions and not grown["commits"]:
@@ -262,6 +288,7 @@ def _databases(first: Row, second: Row, waited_s: float | None, asked: str | Non
         found.append({
             "name": name, "sessions": sessions,
             "commits_per_s": _scaled(_ratio(grown["commits"], waited_s), 1.0), "rollbacks_per_s": _scaled(_ratio(grown["rollbacks"], waited_s), 1.0),
+            "connections_per_s": _scaled(_ratio(grown["connections"], waited_s), 1.0),
             "cache_hit_pct": _hit_pct(grown), "temp_files": grown["temp_files"], "temp_bytes": grown["temp_bytes"], "deadlocks": grown["deadlocks"],
             "since_reset": {
                 "cache_hit_pct": _hit_pct(one), "temp_files": _whole(one.get("temp_files")), "temp_bytes": _whole(one.get("temp_bytes")),

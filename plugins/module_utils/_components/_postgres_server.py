@@ -33,8 +33,8 @@ STATEMENT_S: t.Final = 2.0
 # What a statement or a connection may take longer than its own limit until it is given up.
 _SLACK_S = 1.5
 
-_PSQL: t.Final = ("psql", "-X", "-q", "-A", "-t", "-w", "-h")
-_MEMORY_BYTES = 512 * 1024 * 1024
+_PSQL: t.Final = ("psql", "-X", "-q", "-A", "-t", "-w")
+MEMORY_BYTES = 512 * 1024 * 1024
 
 # Every database has this one; it is asked where no client is connected to any.
 _DATABASE: t.Final = "postgres"
@@ -64,6 +64,19 @@ class Answer(t.NamedTuple):
     parts: dict[str, dict[str, t.Any]]
     database: str | None
     full: bool
+
+
+class Call(t.NamedTuple):
+    """How psql is run. words: its arguments behind those that are the same for all; handed: see Machine.run; failed: what follows from what it
+    said (and in which database) where it gave no answer; hide: takes what is secret out of what it said."""
+
+    words: tuple[str, ...]
+    environment: dict[str, str]
+    who: As
+    database: str
+    handed: tuple[str, bytes] | None
+    failed: t.Callable[[str, str], Answer]
+    hide: t.Callable[[str], str] = str
 
 
 def servers(machine: Machine, daemons: Daemons | None) -> list[Server]:
@@ -160,7 +173,7 @@ def _refused(machine: Machine, server: Server) -> tuple[str, str] | None:
     """Why a server is not asked, whatever its socket is; null where it may be."""
     euid = machine.euid()
     if euid not in (0, server.uid):
-        return "denied", "become root, or the user %s that it runs as" % (_names(machine, "").get(server.uid) or server.uid)
+        return "denied", "become root, or the user %s that it runs as" % (names(machine, "").get(server.uid) or server.uid)
     if server.version is not None and server.version < OLDEST:
         return "partial", "PostgreSQL %d is older than %d, the oldest that is understood" % (server.version, OLDEST)
     if server.file is None or server.version is None:
@@ -174,31 +187,35 @@ def words(server: Server, folder: str, window_s: float) -> tuple[str, ...]:
     """What psql is told, behind the options that are the same for all: where the socket lies, and what to ask there."""
     asked = _postgres_sql.statements(server.version or OLDEST, window_s, STATEMENT_S)
     port = str(server.file.port) if server.file is not None else "0"
-    return (folder, "-p", port, *(word for statement in asked for word in ("-c", statement)))
+    return ("-h", folder, "-p", port, *(word for statement in asked for word in ("-c", statement)))
 
 
 def _ask(machine: Machine, server: Server, folder: str, database: str, window_s: float, limit_s: float) -> Answer:
+    call = Call(
+        words(server, folder, window_s), _environment(machine, server, database), As(server.uid, server.gid, (), "/", MEMORY_BYTES), database, None, _failed)
+    return converse(machine, call, window_s, limit_s)
+
+
+def converse(machine: Machine, call: Call, window_s: float, limit_s: float) -> Answer:
+    """One session of psql, for at most ``limit_s`` seconds."""
     limit_s = min(limit_s, window_s + CONNECT_S + 2 * STATEMENT_S + _SLACK_S)
     try:
-        outcome = machine.run(
-            _PSQL + words(server, folder, window_s), limit_s, environment=_environment(machine, server, database),
-            who=As(server.uid, server.gid, (), "/", _MEMORY_BYTES),
-        )
+        outcome = machine.run(_PSQL + call.words, limit_s, environment=call.environment, who=call.who, handed=call.handed)
     except FileNotFoundError:
         return Answer("denied", "there is no psql on this host: install PostgreSQL's client", {}, None, False)
     except PermissionError as problem:
-        return Answer("denied", "psql cannot be run as the user with the number %d: %s" % (server.uid, problem.strerror), {}, None, False)
+        return Answer("denied", "psql cannot be run as the user with the number %d: %s" % (call.who.uid, problem.strerror), {}, None, False)
     parts = _postgres.answers(outcome.out)
-    said = _said(outcome.err)
+    said = _said(call.hide(decode(outcome.err[:8192])))
     if outcome.timed_out:
-        return Answer("partial" if "now" in parts else "error", "it did not answer within %g s" % limit_s, parts, database, False)
+        return Answer("partial" if "now" in parts else "error", "it did not answer within %g s" % limit_s, parts, call.database, False)
     if not parts:
-        return _failed(said, database)
+        return call.failed(said, call.database)
     lacking = [name for name in (("now", "locks", "first", "second") if window_s > 0 else ("now", "locks")) if name not in parts]
     if lacking:
         about = " and ".join(_ABOUT[name] for name in lacking)
-        return Answer("partial", "no answer about %s: %s" % (about, said or "nothing was said"), parts, database, False)
-    return Answer("ok", None, parts, database, False)
+        return Answer("partial", "no answer about %s: %s" % (about, said or "nothing was said"), parts, call.database, False)
+    return Answer("ok", None, parts, call.database, False)
 
 
 _LET_IN: t.Final = "have pg_hba.conf let it in from the socket by peer"
@@ -220,38 +237,41 @@ def _failed(said: str, database: str) -> Answer:
     return Answer(status, (said or "psql ended without an answer") + (": " + _LET_IN if refused else ""), {}, database, full)
 
 
-def _said(err: bytes) -> str:
+def _said(err: str) -> str:
     """What psql said first, without where it was connected to."""
-    lines = [line.strip() for line in decode(err[:8192]).split("\n") if line.strip()]
+    lines = [line.strip() for line in err.split("\n") if line.strip()]
     first = next((line for line in lines if re.search(r"FATAL|ERROR", line)), lines[0] if lines else "")
     if "failed:" in first and first.endswith("failed:") and len(lines) > 1:
         first += " " + lines[1]
-    return clean(re.sub(r"^psql: error: (?:connection to server on socket .{0,140}? failed: ?)?", "", first), 200)
+    return clean(re.sub(r"^psql: error: (?:connection to server (?:on socket|at) .{0,320}? failed: ?)?", "", first), 200)
+
+
+def basics(machine: Machine, own: str | None, version: int | None) -> dict[str, str]:
+    """What psql knows of whatever server. ``own``: a folder that may hold its clients, tried first."""
+    return {
+        # Where several versions lie side by side, the one in the usual path may be a script that looks for them, at several times the cost.
+        "PATH": ":".join([*_folders(machine, own), "/usr/bin:/bin:/usr/local/bin"]), "LC_ALL": "C", "PGCONNECT_TIMEOUT": str(CONNECT_S),
+        "PGCLIENTENCODING": "UTF8", "PGAPPNAME": "oncall.pressure", "PGGSSENCMODE": "disable", "PGOPTIONS": _postgres_sql.options(version, STATEMENT_S),
+    }
 
 
 def _environment(machine: Machine, server: Server, database: str) -> dict[str, str]:
     """All that psql knows. No password is among it: libpq looks for one in the owner's own .pgpass, should the server ask."""
-    found = {
-        "PATH": "/usr/bin:/bin:/usr/local/bin", "LC_ALL": "C", "PGDATABASE": database, "PGUSER": _role(machine, server),
-        "PGCONNECT_TIMEOUT": str(CONNECT_S), "PGCLIENTENCODING": "UTF8", "PGAPPNAME": "oncall.pressure", "PGSSLMODE": "disable", "PGGSSENCMODE": "disable",
-        "PGOPTIONS": _postgres_sql.options(server.version or OLDEST, STATEMENT_S),
-    }
-    name = _names(machine, "").get(server.uid)
+    try:
+        own = None if server.root else machine.link("/proc/%d/exe" % server.pid).rpartition("/")[0]
+    except OSError:
+        own = None
+    found = dict(basics(machine, own, server.version or OLDEST), PGDATABASE=database, PGUSER=_role(machine, server), PGSSLMODE="disable")
+    name = names(machine, "").get(server.uid)
     if name:
         # libpq asks the kernel who listens, and leaves where it is another
         found["PGREQUIREPEER"] = name
-    # Where several versions lie side by side, the one in the usual path may be a script that looks for them, at several times the cost.
-    found["PATH"] = ":".join([*_folders(machine, server), found["PATH"]])
     return found
 
 
-def _folders(machine: Machine, server: Server) -> list[str]:
+def _folders(machine: Machine, own: str | None) -> list[str]:
     """Where clients may lie, if nobody but root can change what lies there: the server's own, then those of packages, the newest first."""
-    found = []
-    try:
-        found = [] if server.root else [machine.link("/proc/%d/exe" % server.pid).rpartition("/")[0]]
-    except OSError:
-        pass
+    found = [] if own is None else [own]
     for parent, name, rest in (("/usr/lib/postgresql", r"([0-9]{1,3})", "/bin"), ("/usr", r"pgsql-([0-9]{1,3})", "/bin")):
         try:
             versions = sorted((int(match.group(1)), match.group()) for match in (re.fullmatch(name, one) for one in machine.names(parent)) if match)
@@ -276,14 +296,14 @@ def _role(machine: Machine, server: Server) -> str:
             name, dummy, value = word.partition("=")
             if name in ("POSTGRES_USER", "POSTGRESQL_USERNAME") and _NAME.fullmatch(value):
                 return value
-    return _names(machine, server.root).get(server.uid) or "postgres"
+    return names(machine, server.root).get(server.uid) or "postgres"
 
 
-def _names(machine: Machine, root: str) -> dict[int, str]:
+def names(machine: Machine, root: str) -> dict[int, str]:
     """Names by uid; no name service is asked, it may hang."""
-    names: dict[int, str] = {}
+    found: dict[int, str] = {}
     for line in (machine.text_or_none(root + "/etc/passwd", 1048576) or "").split("\n"):
         parts = line.split(":")
         if len(parts) > 2 and re.fullmatch(r"[0-9]{1,10}", parts[2]) and _NAME.fullmatch(parts[0]):
-            names.setdefault(int(parts[2]), parts[0])
-    return names
+            found.setdefault(int(parts[2]), parts[0])
+    return found

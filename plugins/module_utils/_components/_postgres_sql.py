@@ -27,6 +27,12 @@ _HOLDERS = 50
 # What is asked leaves no traces in logs and statistics, as far as the role may say so. A database may have its sessions begin in another role.
 _QUIET: t.Final = "SET ROLE NONE; SET log_min_duration_statement = -1; SET log_statement = 'none'; SET pg_stat_statements.track = 'none'"
 
+# The same of a role that may be anybody: what it may not set stays as it is, without an error.
+_QUIET_IF_ALLOWED: t.Final = (
+    "SELECT count(set_config(s.name, s.value, false)) FROM (VALUES ('log_min_duration_statement', '-1'), ('log_statement', 'none'),"
+    " ('pg_stat_statements.track', 'none')) s(name, value) WHERE current_setting('is_superuser') = 'on'"
+)
+
 _SESSION: t.Final = (
     "pid, usename AS user, datname AS database, application_name AS application, coalesce(host(client_addr), 'local') AS client, state,"
     " extract(epoch FROM clock_timestamp() - state_change)::float8 AS state_s,"
@@ -35,7 +41,11 @@ _SESSION: t.Final = (
     " wait_event_type, wait_event, left(query, %d) AS query" % _TEXT
 )
 
-_CLIENTS: t.Final = "SELECT %s FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()" % _SESSION
+# What kind of process another's is, is not told to a role that may not see it: those of a database are counted as clients, and said to be hidden.
+_CLIENTS: t.Final = (
+    "SELECT %s FROM pg_stat_activity WHERE (backend_type = 'client backend' OR backend_type IS NULL AND datid IS NOT NULL)"
+    " AND pid <> pg_backend_pid()" % _SESSION
+)
 
 _GROUPS: t.Final = (
     "(SELECT json_agg(g) FROM (SELECT %s AS name, count(*) AS sessions, count(*) FILTER (WHERE state = 'active') AS active,"
@@ -87,16 +97,18 @@ _LOCKS: t.Final = (
     " FROM pg_stat_activity WHERE pid IN (SELECT pid FROM b EXCEPT SELECT pid FROM w) LIMIT " + str(_HOLDERS) + ") h) r) END)"
 )
 
+# How many connections there were at all, is counted from 14 on.
 # Of partitions and tables alone; pg_stat_user_tables would join what is not needed. Nothing here takes a lock on a table.
 _SAMPLE: t.Final = (
     "SELECT json_build_object('part', '@part@', 'at_s', extract(epoch FROM clock_timestamp())::float8,"
     " 'databases', (SELECT json_agg(d) FROM (SELECT datname AS name, numbackends AS sessions, xact_commit AS commits, xact_rollback AS rollbacks,"
+    " (to_json(pg_stat_database)->>'sessions')::bigint AS connections,"
     " blks_read, blks_hit, temp_files, temp_bytes, deadlocks FROM pg_stat_database WHERE datname IS NOT NULL"
     " ORDER BY xact_commit + xact_rollback DESC, datid LIMIT 30) d),"
     " 'tables', (SELECT json_agg(x) FROM (SELECT c.oid, n.nspname || '.' || c.relname AS name, pg_stat_get_live_tuples(c.oid) AS rows,"
     " c.relpages::bigint * current_setting('block_size')::bigint AS bytes,"
     " pg_stat_get_numscans(c.oid) AS seq_scans, pg_stat_get_tuples_returned(c.oid) AS seq_rows,"
-    " (SELECT sum(pg_stat_get_numscans(i.indexrelid)) FROM pg_index i WHERE i.indrelid = c.oid) AS index_scans"
+    " (SELECT coalesce(sum(pg_stat_get_numscans(i.indexrelid)), 0) FROM pg_index i WHERE i.indrelid = c.oid) AS index_scans"
     " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'm') AND n.nspname !~ '^(pg_|information_schema$)'"
     " AND greatest(c.reltuples, pg_stat_get_live_tuples(c.oid)) >= " + str(LARGE_ROWS) +
     " ORDER BY pg_stat_get_tuples_returned(c.oid) DESC, c.oid LIMIT 100) x))"
@@ -140,10 +152,17 @@ _STATEMENTS: t.Final = (
 )
 
 
-def statements(version: int, window_s: float, limit_s: float) -> list[str]:
-    """What is asked in one session, in this order; ``limit_s`` holds for each, but for the wait between the two samples."""
-    waited = "extract(epoch FROM clock_timestamp() - x.waitstart)::float8" if version >= 14 else "NULL::float8"
-    asked = [_QUIET, _NOW, _LOCKS.replace("@waited@", waited)]
+def statements(version: int | None, window_s: float, limit_s: float) -> list[str]:
+    """What is asked in one session, in this order; ``limit_s`` holds for each, but for the wait between the two samples.
+
+    ``version``: null where it is not known and the role may be anybody.
+    """
+    waited = "extract(epoch FROM clock_timestamp() - x.waitstart)::float8" if version is not None and version >= 14 else "NULL::float8"
+    if version is None:
+        # a column that 13 does not have
+        waited = "extract(epoch FROM clock_timestamp() - (to_json(x)->>'waitstart')::timestamptz)::float8"
+    asked = ["SET ROLE NONE", _QUIET_IF_ALLOWED] if version is None else [_QUIET]
+    asked += [_NOW, _LOCKS.replace("@waited@", waited)]
     if window_s > 0:
         asked += [_SAMPLE.replace("@part@", "first"), _STATEMENTS_FIRST]
         patient, usual = ("SET statement_timeout = %d" % (seconds * 1000) for seconds in (window_s + limit_s, limit_s))
@@ -152,12 +171,13 @@ def statements(version: int, window_s: float, limit_s: float) -> list[str]:
     return asked
 
 
-def options(version: int, limit_s: float) -> str:
-    """PGOPTIONS: bounds, nothing but built-in names, nothing changed, and none of the application's code at login (event triggers, 17 and newer)."""
+def options(version: int | None, limit_s: float) -> str:
+    """PGOPTIONS: bounds, nothing but built-in names, nothing changed, and none of the application's code at login (event triggers, 17 and newer,
+    which only a superuser may turn off: not where ``version`` is null)."""
     found = {
         "search_path": "pg_catalog", "statement_timeout": "%d" % (limit_s * 1000), "lock_timeout": "500", "default_transaction_read_only": "on",
         "jit": "off", "max_parallel_workers_per_gather": "0",
     }
-    if version >= 17:
+    if version is not None and version >= 17:
         found["event_triggers"] = "off"
     return " ".join("-c %s=%s" % item for item in found.items())

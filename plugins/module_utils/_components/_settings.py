@@ -22,7 +22,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._parse._shell_word
 #: every setting of the document, in its order
 NAMES = (
     "workers", "threads", "worker_class", "timeout", "max_requests", "max_requests_jitter", "max_tasks_per_child", "max_memory_per_child_kib", "autoscale",
-    "queues", "bind",
+    "queues", "broker", "bind",
 )
 
 #: settings whose name in a command differs from the document's

@@ -77,7 +77,7 @@ def _health(machine: Machine, options: Options) -> Reading:
 
 
 def _containers(machine: Machine, options: Options) -> Reading:
-    if options.daemons is not None and not {"docker", "podman", "containerd"} & set(options.daemons):
+    if options.daemons is not None and not {"docker", "podman", "containerd", "crio"} & set(options.daemons):
         return absent("no container engine runs here")
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _containers
 
@@ -111,7 +111,7 @@ def _redis(machine: Machine, options: Options) -> Reading:
 
 
 def _postgres(machine: Machine, options: Options) -> Reading:
-    if options.daemons is not None and "postgres" not in options.daemons:
+    if options.daemons is not None and "postgres" not in options.daemons and not options.postgres_dsn:
         return absent("no PostgreSQL runs here")
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _postgres
 
@@ -163,6 +163,7 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         tell_timers(rows["jobs"]["data"], data["units"].get("units") or {})
     if joined and rows["containers"]["data"] is not None:
         tell_containers(joined, rows["containers"]["data"]["containers"])
+    _owners.tell_brokers(rows["redis"], joined or [])
     if rows["connections"]["data"] is not None:
         _owners.tell(rows["connections"]["data"], joined or [])
     rows["stacks"] = _stacks(machine, options, joined, data["services"].get("processes"), min(_STACKS_S, limit_s))

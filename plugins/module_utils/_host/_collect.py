@@ -65,6 +65,8 @@ class Options(t.NamedTuple):
     #: how long the memory of services is watched beside everything else, 0: not at all; and how far back what was recorded is told
     memory_window_s: float = 0.0
     memory_history_s: float = 86400.0
+    #: PostgreSQL servers that people named (``_postgres_dsn.Target``); they hold passwords
+    postgres_dsn: t.Tuple[t.Any, ...] = ()
 
 
 Collector = t.Callable[[Machine, Options], Reading]

@@ -255,11 +255,14 @@ class Machine:
     # programs
 
     def run(
-        self, argv: t.Sequence[str], timeout_s: float = 5.0, limit: int = OUTPUT_LIMIT, environment: dict[str, str] | None = None, who: As | None = None
+        self, argv: t.Sequence[str], timeout_s: float = 5.0, limit: int = OUTPUT_LIMIT, environment: dict[str, str] | None = None, who: As | None = None,
+        handed: tuple[str, bytes] | None = None,
     ) -> Outcome:
         """Run a program without a shell, its standard input closed, for at most ``timeout_s`` and ``limit`` bytes of output.
 
         ``who``: run it as another user; ``environment`` is then all that it has. Its process group is killed at the end of the time.
+        ``handed``: the name of a variable, and what is in the file that it names. It is a pipe: no more than 4096 bytes, it can be read once,
+        nothing of it stands in the environment or on a disk, and nothing is left of it whatever becomes of us.
         Raises FileNotFoundError where there is no such program.
         """
         if self.root:
@@ -269,10 +272,18 @@ class Machine:
             return Outcome(recorded["status"], recorded["out"].encode(), recorded.get("err", "").encode(), False)
         variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
         variables = dict(environment or {}) if who is not None else dict(variables, **(environment or {}))
-        process = subprocess.Popen(
-            list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables, close_fds=True, start_new_session=True,
-            preexec_fn=None if who is None else lambda: become(who),
-        )
+        reader = None
+        if handed is not None:
+            reader = _filled(handed[1], who)
+            variables[handed[0]] = "/proc/self/fd/%d" % reader
+        try:
+            process = subprocess.Popen(
+                list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables, close_fds=True, start_new_session=True,
+                preexec_fn=None if who is None else lambda: become(who), pass_fds=() if reader is None else (reader,),
+            )
+        finally:
+            if reader is not None:
+                os.close(reader)
         try:
             out, err, timed_out = _drain(process, timeout_s, limit)
         finally:
@@ -299,6 +310,23 @@ def become(who: As) -> None:
         os.setuid(who.uid)
     if who.directory is not None:
         os.chdir(who.directory)
+
+
+def _filled(data: bytes, who: As | None) -> int:
+    """The end to read of a pipe that holds ``data`` and is closed behind it; its user's alone, who may open it by its path in /proc."""
+    reader, writer = os.pipe()
+    try:
+        if who is not None and os.geteuid() == 0:
+            os.fchown(reader, who.uid, who.gid)
+        os.set_blocking(writer, False)
+        if os.write(writer, data[:4096]) != len(data):
+            raise OSError("more was to be handed over than a pipe surely takes")
+    except BaseException:
+        os.close(reader)
+        raise
+    finally:
+        os.close(writer)
+    return reader
 
 
 def _drain(process: subprocess.Popen[bytes], timeout_s: float, limit: int) -> tuple[bytes, bytes, bool]:

@@ -13,7 +13,11 @@ import re
 import typing as t
 
 _CONTAINER_ID = re.compile(r"(?:^|[-_./:])([0-9a-f]{64})(?:\.scope)?(?:/|$)")
-_POD = re.compile(r"pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12})")
+# One of a file on the node (a control plane's) has a digest for its uid.
+_POD = re.compile(r"pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}|[0-9a-f]{32}(?![0-9a-f]))")
+
+# What watches a container of podman or CRI-O has its id in a cgroup of its own, beside the container's.
+_WATCHER = re.compile(r"(?:libpod|crio)-conmon-")
 
 #: A cgroup v1 limit at or above this is the kernel's way to say that there is none.
 NO_LIMIT = 1 << 60
@@ -70,7 +74,10 @@ def _container(parts: t.Sequence[str], index: int) -> tuple[str, str] | None:
     before = "/".join(parts[:index])
     pod = _POD.search(before + "/" + part)
     found = _CONTAINER_ID.search(part)
-    if found is None:
+    if found is None or _WATCHER.match(part):
+        return None
+    if any(later.startswith("libpod-") for later in parts[index + 1:]):
+        # a pod of podman, which holds the container
         return None
     if pod is not None:
         return "kubernetes", pod.group(1).replace("_", "-")

@@ -83,6 +83,15 @@ def test_a_recorded_podman_that_refuses_names_of_states(host: Host) -> None:
     assert asked and not [target for target in asked if not target.startswith(("/version", "/v1.41/containers/"))]
 
 
+def test_a_recorded_podman_that_says_it_was_out_of_memory(host: Host) -> None:
+    """Of one its main process was killed in a limit of 24 MiB, of the other a child, after which its main process ended well: the engine says it of both."""
+    host.process(40, "conmon")
+    host.listen("/run/podman/podman.sock", recorded("podman-4.3.1-oom.json"))
+    reading = collect(host)
+    rows = {row["name"]: (row["state"], row["exit_code"], row["oom_killed"], row["memory"]["limit_bytes"]) for row in reading.data["containers"]}
+    assert rows == {"oom-main": ("exited", 137, True, 24 << 20), "oom-child": ("exited", 0, True, 24 << 20)}
+
+
 def running(host: Host, path: str, pid: int = 50) -> None:
     host.process(pid, "python", path + "/below")
     host.cgroup(path, memory_current="2000\n", memory_max="4000\n", memory_stat="inactive_file 500\n", memory_events="oom_kill 3\n",
@@ -231,6 +240,18 @@ def test_an_engine_without_a_socket_is_said(host: Host) -> None:
     reading = collect(host)
     assert reading.status == "partial" and "podman: it runs, and has no socket" in reading.reason
     assert [(row["id"], row["engine"]) for row in reading.data["containers"]] == [("podman:" + ID[:12], "podman")]
+
+
+@pytest.mark.parametrize("watcher", ["conmon", "conmonrs"])
+def test_kubernetes_with_an_engine_of_its_own(host: Host, watcher: str) -> None:
+    """CRI-O starts what podman starts, too: podman is not missing there."""
+    host.process(40, "crio")
+    host.process(41, watcher, "/kubepods.slice/kubepods-pod%s.slice/crio-conmon-%s.scope" % (POD.replace("-", "_"), ID))
+    running(host, "/kubepods.slice/kubepods-pod%s.slice/crio-%s.scope" % (POD.replace("-", "_"), ID))
+    reading = collect(host)
+    assert (reading.status, reading.data["engine"], reading.data["counts"]["running"]) == ("ok", [], 1)
+    assert [(row["id"], row["pod"], row["processes"]) for row in reading.data["containers"]] == [("kubernetes:" + POD, POD, 1)]
+    assert _snapshot.COLLECTORS["containers"](host.machine(), Options(daemons={"crio": (40,)}, window_s=0.1)).status == "ok"
 
 
 def test_nothing_there_is_absent(host: Host) -> None:

@@ -23,6 +23,7 @@ import pytest
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _postgres, _postgres_server, _postgres_sql, _snapshot
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, Reading
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import As, Machine, Outcome
+from ansible_collections.oncall.pressure.plugins.module_utils._parse import _postgres_dsn
 
 RECORDINGS = sorted((Path(__file__).resolve().parents[1] / "recordings" / "postgres").glob("*.out"))
 SCHEMA = json.loads((Path(__file__).resolve().parents[3] / "roles/diagnose/files/schemas/snapshot.json").read_text(encoding="utf-8"))
@@ -42,6 +43,7 @@ class Host(Machine):
         self.says: t.List[Outcome] = []
         self.ran: t.List[t.Tuple[t.Tuple[str, ...], t.Dict[str, str], As]] = []
         self.user = 0
+        self.handed: t.Optional[t.Tuple[str, bytes]] = None
         self.file("/etc/passwd", "root:x:0:0::/root:/bin/sh\npostgres:x:110:115::/var/lib/postgresql:/bin/sh\n")
 
     def file(self, path: str, text: str) -> None:
@@ -72,8 +74,10 @@ class Host(Machine):
     def run(
         self, argv: t.Sequence[str], timeout_s: float = 5.0, limit: int = 1048576, environment: t.Optional[t.Dict[str, str]] = None,
         who: t.Optional[As] = None,
+        handed: t.Optional[t.Tuple[str, bytes]] = None,
     ) -> Outcome:
         assert environment is not None and who is not None
+        self.handed = handed
         self.ran.append((tuple(argv), environment, who))
         if not self.says:
             raise FileNotFoundError("psql")
@@ -303,3 +307,79 @@ def test_rubbish_stays_in_shape(host: Host, seed: int) -> None:
         host.says = [said("\n".join(json.dumps(part).replace('{"part": ', '{"part" : ', 1) for part in parts).encode())]
         text = json.dumps(host.collect(), ensure_ascii=False)
         assert "geheim" not in text and "\x1b" not in text and "\u202e" not in text and len(text) < 200000
+
+
+def named(host: Host, *strings: str) -> Reading:
+    """What is said where people named servers."""
+    (host.folder / "proc").mkdir(exist_ok=True)
+    options = Options(window_s=1.0, daemons={"postgres": tuple(host.pids)}, postgres_dsn=_postgres_dsn.targets(list(strings)))
+    reading = _postgres.collect(host, options)
+    jsonschema.Draft202012Validator(SCHEMA["$defs"]["snapshot"]["properties"]["postgres"]).validate(json.loads(json.dumps(reading.data)))
+    return reading
+
+
+DSN = "postgresql://monitor:geheim42@%s/shop?sslmode=verify-full"
+
+
+def test_one_that_people_named(host: Host) -> None:
+    host.says = [said(RECORDINGS[-1].read_bytes().replace(b'"import"', b'"geheim42!"'))]
+    reading = named(host, DSN % "db.example.com")
+    row = reading.data[0]
+    assert (reading.status, row["main_pid"], row["address"], row["port"], row["sessions"]["total"]) == ("ok", None, "db.example.com:5432", None, 5)
+    words, environment, who = host.ran[0]
+    assert words[:6] == ("psql", "-X", "-q", "-A", "-t", "-w") and set(words[6::2]) == {"-c"} and "geheim42" not in json.dumps([words, environment, reading])
+    assert "***!" in [one["application"] for one in row["longest"]], "it may know the password, and say it"
+    assert host.handed == (
+        "PGSERVICEFILE", b"[oncall_pressure]\nhost=db.example.com\nport=5432\nuser=monitor\npassword=geheim42\ndbname=shop\nsslmode=verify-full\n")
+    assert (environment["PGSERVICE"], who.uid, who.groups) == ("oncall_pressure", 65533, ()) and "PGREQUIREAUTH" not in environment
+    assert "event_triggers" not in environment["PGOPTIONS"]
+    assert _snapshot.COLLECTORS["postgres"](host, Options(daemons={}))[0] == "absent"
+
+
+def test_one_that_people_named_and_that_runs_here(host: Host) -> None:
+    host.server(800)
+    host.server(900, port=5433)
+    host.says = [said(RECORDINGS[1].read_bytes()), said(RECORDINGS[1].read_bytes())]
+    reading = named(host, "host=127.0.0.1 user=m password=geheim42 port=5433")
+    assert [(row["main_pid"], row["address"]) for row in reading.data] == [(800, None), (900, "127.0.0.1:5433")] and reading.status == "ok"
+    assert "PGREQUIREPEER" in host.ran[0][1] and host.ran[1][1]["PGREQUIREAUTH"] == "!password"
+
+
+@pytest.mark.parametrize(("strings", "rows"), [
+    ((DSN % "localhost:6000",), [(800, None), (None, "localhost:6000")]), ((DSN % "10.0.0.5:5432",), [(800, None), (None, "10.0.0.5:5432")]),
+    ((DSN % "localhost", DSN % "127.0.0.1"), [(800, "localhost:5432"), (None, "127.0.0.1:5432")])])
+def test_which_of_those_that_people_named_runs_here(host: Host, strings: t.Tuple[str, ...], rows: t.List[t.Tuple[t.Optional[int], t.Optional[str]]]) -> None:
+    host.server(800)
+    assert [(row["main_pid"], row["address"]) for row in named(host, *strings).data] == rows
+
+
+def test_one_that_people_named_where_no_port_can_be_read(host: Host) -> None:
+    host.process(800, 1, "/usr/lib/postgresql/15/bin/postgres -D /data")
+    host.user = 1000
+    host.says = [said(RECORDINGS[1].read_bytes())]
+    reading = named(host, DSN % "localhost")
+    assert [(row["main_pid"], row["address"]) for row in reading.data] == [(800, "localhost:5432")] and host.ran[0][2].uid == 1000
+
+
+NOT_LET_IN = b'psql: error: connection to server at "db.example.com" (192.0.2.7), port 5432 failed: '
+
+
+@pytest.mark.parametrize(("err", "status", "reason", "full"), [
+    (NOT_LET_IN + b'FATAL:  password authentication failed for user "monitor" geheim42\n', "denied",
+     'FATAL:  password authentication failed for user "monitor" ***', False),
+    (NOT_LET_IN + b"Connection refused\n\tIs the server running on that host and accepting TCP/IP connections?\n", "error", "nothing listens there", False),
+    (NOT_LET_IN + b"timeout expired\n", "error", "it did not answer within 2 s", False),
+    (NOT_LET_IN + b"FATAL:  sorry, too many clients already\n", "denied", "FATAL:  sorry, too many clients already", True),
+    (NOT_LET_IN + b"FATAL:  unsupported startup parameter: options\n", "error", "it is a pooler that takes no settings: name the server itself", False),
+    (NOT_LET_IN + b'FATAL:  no pg_hba.conf entry for host "192.0.2.1", user "monitor", database "shop", no encryption\n', "denied",
+     "have pg_hba.conf let it in", False),
+    (b'psql: error: could not translate host name "db.example.com" to address: Name or service not known\n', "error",
+     "its host has no address", False),
+    (NOT_LET_IN + b'root certificate file "/x" does not exist, SSL\n', "error", "see sslmode and sslrootcert", False),
+    (b"", "error", "without an answer", False),
+])
+def test_one_that_people_named_and_that_lets_nobody_in(host: Host, err: bytes, status: str, reason: str, full: bool) -> None:
+    host.says = [said(b"", err, 2)]
+    reading = named(host, DSN % "db.example.com")
+    assert (reading.status, reading.data[0]["refused"]) == (status, full) and reading.data[0]["reason"].endswith(reason)
+    assert (reading.reason or "").startswith("db.example.com:5432: ") and "geheim42" not in json.dumps(reading)

@@ -140,6 +140,55 @@ def test_containers_sessions_and_what_nobody_manages(tmp_path: pathlib.Path) -> 
     assert tree["component"] == "gunicorn" and [worker["pid"] for worker in tree["workers"]] == [402]
 
 
+UID = "03b7fe6c-4c5e-40e5-a17d-e82f148d42f1"
+_SLICE = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod%s.slice" % UID.replace("-", "_")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize(("pod", "container"), [
+    (_SLICE, "cri-containerd-%s.scope"), (_SLICE, "crio-%s.scope"), (_SLICE, "docker-%s.scope"), ("/kubepods/burstable/pod" + UID, "%s"),
+    ("/kubepods/burstable/pod" + UID, "crio-%s"),
+    ("/system.slice/containerd.service", "kubepods-burstable-pod%s.slice:cri-containerd:%%s" % UID.replace("-", "_")),
+])
+def test_a_pod_is_known_by_what_works_in_it(tmp_path: pathlib.Path, version: int, pod: str, container: str) -> None:
+    """The first process of a pod only holds its network, and what stands beside the application is no part of its limit."""
+    host = Host(tmp_path, version)
+    first, web, beside = ("%s/%s" % (pod, container % (letter + ID[1:])) for letter in "abc")
+    host.process(500, 1, "pause", ["/pause"], first, 1)
+    host.process(510, 1, "envoy", ["envoy", "-c", "x"], beside, 60)
+    host.process(520, 1, "gunicorn", GUNICORN, web, 20)
+    for pid in (521, 522):
+        host.process(pid, 520, "gunicorn", GUNICORN, web, 100)
+    host.cgroup(pod, 400, None)
+    host.cgroup(first, 1, None)
+    host.cgroup(beside, 60, None)
+    host.cgroup(web, 235, 256)
+    service = host.services()["kubernetes:" + UID]
+    assert (service["component"], service["role"], service["manager"], service["main_pid"], service["processes"]) == ("gunicorn", "web", "kubernetes", 520, 5)
+    assert {worker["pid"] for worker in service["workers"]} == {521, 522} and service["cgroup"] == web
+    assert (service["memory"]["bytes"], service["memory"]["limit_bytes"], service["memory"]["source"]) == (230 * MIB, 256 * MIB, "cgroup")
+
+
+def test_a_pod_whose_application_is_not_known(tmp_path: pathlib.Path) -> None:
+    host = Host(tmp_path)
+    for number, (name, letter) in enumerate((("pause", "a"), ("app", "b"))):
+        host.process(500 + number, 1, name, ["/" + name], "%s/cri-containerd-%s.scope" % (_SLICE, letter + ID[1:]))
+        host.cgroup("%s/cri-containerd-%s.scope" % (_SLICE, letter + ID[1:]), 100, 200 if name == "app" else None)
+    service = host.services()["kubernetes:" + UID]
+    assert (service["main_pid"], service["memory"]["limit_bytes"]) == (501, 200 * MIB)
+
+
+def test_what_watches_a_container_is_no_part_of_it(tmp_path: pathlib.Path) -> None:
+    host = Host(tmp_path)
+    host.process(600, 1, "conmon", ["/usr/bin/conmon", "-c", ID], "/machine.slice/libpod-conmon-%s.scope" % ID)
+    host.process(601, 600, "redis-server", ["redis-server *:6379"], "/machine.slice/libpod-%s.scope/container" % ID)
+    host.cgroup("/machine.slice/libpod-conmon-%s.scope" % ID, 2, None)
+    host.cgroup("/machine.slice/libpod-%s.scope" % ID, 105, 128)
+    service = host.services()["podman:" + ID[:12]]
+    assert (service["component"], service["main_pid"], service["processes"]) == ("redis", 601, 1)
+    assert (service["memory"]["bytes"], service["memory"]["limit_bytes"]) == (100 * MIB, 128 * MIB)
+
+
 def test_jobs_below_cron_are_jobs(tmp_path: pathlib.Path) -> None:
     host = Host(tmp_path)
     host.process(80, 1, "cron", ["/usr/sbin/cron", "-f"], "/system.slice/cron.service")

@@ -137,6 +137,19 @@ def test_what_a_variable_may_hide_is_not_known() -> None:
     assert found["timeout"] == {"value": None, "layer": "default", "where": None, "reason": "may be set by $OPTS"}
 
 
+def test_the_broker_of_celery_and_not_its_password(tmp_path: Path) -> None:
+    assert _value(_settings("celery -A x -b amqp://u:geheim@rabbit:5672/v worker"), "broker") == ("amqp://rabbit:5672", "command_line")
+    assert _value(_settings("celery -A x worker --broker=sqs://AKIA:geheim@"), "broker") == ("sqs", "command_line")
+    (tmp_path / "celeryconfig.py").write_text("broker_url = ['redis://:geheim@cache:6379/0', 'x']\n", encoding="utf-8")
+    found = _settings("celery -A x worker", tmp_path)
+    assert found["broker"] == {"value": "redis://cache:6379", "layer": "config_file", "where": str(tmp_path / "celeryconfig.py") + ":1", "reason": None}
+    (tmp_path / "celeryconfig.py").write_text("BROKER_URL = os.environ['X']\n", encoding="utf-8")
+    assert _settings("celery -A x worker", tmp_path)["broker"]["reason"] == "computed"
+    odd = _settings("celery -A x -b geheim worker")["broker"]
+    assert (odd["value"], odd["reason"]) == (None, "no URL of a broker that is known")
+    assert _settings("celery -A x worker")["broker"]["value"] is None and _settings("uvicorn app:app")["broker"] is None
+
+
 def test_inner_shells_and_celery_multi() -> None:
     line = "/bin/sh -c '${CELERY_BIN} -A $CELERY_APP multi start $CELERYD_NODES --loglevel=x $CELERYD_OPTS'"
     environment = {"CELERY_BIN": "/v/bin/celery", "CELERY_APP": "shop", "CELERYD_NODES": "w1 w2", "CELERYD_OPTS": "--time-limit=300 --concurrency=8"}

@@ -15,7 +15,7 @@ import jsonschema
 import psutil
 import pytest
 
-from ansible_collections.oncall.pressure.plugins.module_utils._components import _snapshot
+from ansible_collections.oncall.pressure.plugins.module_utils._components import _owners, _snapshot
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 
@@ -39,7 +39,7 @@ def test_the_live_machine_gives_a_valid_document_that_psutil_agrees_with() -> No
 
 def record(**extra: t.Any) -> dict[str, t.Any]:
     settings = dict.fromkeys(("version", "workers", "threads", "worker_class", "timeout", "max_requests", "max_requests_jitter", "max_tasks_per_child",
-                              "max_memory_per_child_kib", "autoscale", "queues", "bind"))
+                              "max_memory_per_child_kib", "autoscale", "queues", "broker", "bind"))
     return dict({"component": "gunicorn", "role": "web", "manager": "systemd", "state": "restarting", "restarts": 7, "result": "oom-kill", "main_pid": None,
                  "memory_limit_bytes": 104857600, "cpu_quota": None, "settings": dict(settings, program="gunicorn")}, **extra)
 
@@ -109,3 +109,20 @@ def test_a_kill_that_may_be_either_programs_stays_the_units() -> None:
     oom, shared = kills("python3", "supervisor.service", 2, 50), "/system.slice/supervisor.service"
     _snapshot.give_to_programs(oom, [program("web", "gunicorn", shared), program("jobs", "celery", shared)], "")
     assert list(oom["services"]) == ["supervisor.service"] and oom["services"]["supervisor.service"]["kills"] == 2
+
+
+@pytest.mark.parametrize(("broker", "status", "after", "said"), [
+    ("amqp://rabbit:5672", "absent", "absent", "no Redis server runs here; the queues of shop-worker.service are not measured: amqp://rabbit:5672 keeps them"),
+    ("sqs", "ok", "partial", "the queues of shop-worker.service are not measured: sqs keeps them"),
+    ("redis://cache:6379", "absent", "absent", "no Redis server runs here; the queues of shop-worker.service are not measured: redis://cache:6379 keeps them"),
+    ("redis://cache:6379", "ok", "ok", None), ("redis://127.0.0.1:6379", "absent", "absent", "no Redis server runs here"), (None, "ok", "ok", None),
+])
+def test_queues_that_another_broker_keeps(broker: t.Optional[str], status: str, after: str, said: t.Optional[str]) -> None:
+    row: t.Dict[str, t.Any] = {"status": status, "reason": "no Redis server runs here" if status == "absent" else None, "data": None}
+    services = [
+        {"id": "a", "name": "shop-worker.service", "component": "celery", "settings": {"broker": {"value": broker}}},
+        {"id": "b", "name": "b.service", "component": "celery", "settings": None},
+        {"id": "c", "name": "c.service", "component": "gunicorn", "settings": {"broker": None}},
+    ]
+    _owners.tell_brokers(row, services)
+    assert (row["status"], row["reason"]) == (after, said)

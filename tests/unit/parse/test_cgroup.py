@@ -30,6 +30,38 @@ PATHS = [
      "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod%s.slice/cri-containerd-%s.scope" % (POD, ID)),
     ("/kubepods/burstable/pod%s/%s" % (POD.replace("_", "-"), ID), "", "kubernetes", POD.replace("_", "-"),
      "/kubepods/burstable/pod%s/%s" % (POD.replace("_", "-"), ID)),
+    # CRI-O with systemd (runc and crun), and with plain control groups; what watches its containers is beside them
+    ("/kubepods.slice/kubepods-pod%s.slice/crio-%s.scope" % (POD, ID), "", "kubernetes", POD.replace("_", "-"),
+     "/kubepods.slice/kubepods-pod%s.slice/crio-%s.scope" % (POD, ID)),
+    ("/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod%s.slice/crio-%s.scope/container" % (POD, ID), "", "kubernetes",
+     POD.replace("_", "-"), "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod%s.slice/crio-%s.scope" % (POD, ID)),
+    ("/kubepods/burstable/pod%s/crio-%s" % (POD.replace("_", "-"), ID), "", "kubernetes", POD.replace("_", "-"),
+     "/kubepods/burstable/pod%s/crio-%s" % (POD.replace("_", "-"), ID)),
+    ("/system.slice/crio-conmon-%s.scope" % ID, "", "systemd", "crio-conmon-%s.scope" % ID, "/system.slice/crio-conmon-%s.scope" % ID),
+    ("/kubepods/burstable/pod%s/crio-conmon-%s" % (POD.replace("_", "-"), ID), "", "none", "",
+     "/kubepods/burstable/pod%s/crio-conmon-%s" % (POD.replace("_", "-"), ID)),
+    # cri-dockerd, and containerd whose driver is not the kubelet's
+    ("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod%s.slice/docker-%s.scope" % (POD, ID), "", "kubernetes", POD.replace("_", "-"),
+     "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod%s.slice/docker-%s.scope" % (POD, ID)),
+    ("/system.slice/containerd.service/kubepods-burstable-pod%s.slice:cri-containerd:%s" % (POD, ID), "", "kubernetes", POD.replace("_", "-"),
+     "/system.slice/containerd.service/kubepods-burstable-pod%s.slice:cri-containerd:%s" % (POD, ID)),
+    # a static pod, of which the uid is a digest
+    ("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod%s.slice/cri-containerd-%s.scope" % (ID[:32], ID), "", "kubernetes", ID[:32],
+     "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod%s.slice/cri-containerd-%s.scope" % (ID[:32], ID)),
+    # a node that is itself a container (kind), from within and from outside
+    ("/docker/%s/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod%s.slice/cri-containerd-%s.scope" % (ID, POD, ID[::-1]), "/docker/%s" % ID,
+     "kubernetes", POD.replace("_", "-"),
+     "/docker/%s/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod%s.slice/cri-containerd-%s.scope" % (ID, POD, ID[::-1])),
+    ("/docker/%s/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod%s.slice/cri-containerd-%s.scope" % (ID, POD, ID[::-1]), "",
+     "docker", ID[:12], "/docker/%s" % ID),
+    # podman as root with plain control groups (4.3.1), a container of a pod of its own in both ways, of an ordinary user, and what watches it
+    ("/libpod_parent/libpod-%s" % ID, "", "podman", ID[:12], "/libpod_parent/libpod-%s" % ID),
+    ("/libpod_parent/%s/libpod-%s" % (ID[::-1], ID), "", "podman", ID[:12], "/libpod_parent/%s/libpod-%s" % (ID[::-1], ID)),
+    ("/machine.slice/machine-libpod_pod_%s.slice/libpod-%s.scope/container" % (ID[::-1], ID), "", "podman", ID[:12],
+     "/machine.slice/machine-libpod_pod_%s.slice/libpod-%s.scope" % (ID[::-1], ID)),
+    ("/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-%s.scope" % ID, "", "podman", ID[:12],
+     "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-%s.scope" % ID),
+    ("/machine.slice/libpod-conmon-%s.scope" % ID, "", "systemd", "libpod-conmon-%s.scope" % ID, "/machine.slice/libpod-conmon-%s.scope" % ID),
     ("/init.scope", "", "none", "", "/init.scope"),
     ("/", "", "none", "", "/"),
 ]

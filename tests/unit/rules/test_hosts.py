@@ -131,6 +131,40 @@ def test_the_same_documents_give_the_same_answer() -> None:
     assert diagnosed(*documents) == diagnosed(*json.loads(json.dumps(documents)))
 
 
+def test_who_waits_for_a_database_is_not_the_culprit() -> None:
+    """A web service with connections to the database alone, its requests waiting, while a session holds a lock."""
+    case: Dict[str, Any] = {
+        "services": [
+            {"id": "shop-web.service", "component": "gunicorn", "role": "web", "workers_like": [[4, 80, 600, 0.0]], "cpu": {"used": 0.02}},
+            {"id": "postgresql.service", "component": "postgres", "role": "database", "main_pid": 812},
+        ],
+        "snapshot": {
+            "collectors": {"postgres": {"status": "ok", "reason": None, "seconds": 2.2}},
+            "connections": {
+                "listeners": [{"kind": "tcp", "address": "0.0.0.0", "port": 8000, "backlog": 8, "waiting": 9, "established": 13, "service": "shop-web.service",
+                               "pid": 900, "own_network": True}],
+                "services": [{"service": "shop-web.service", "pid": 900, "sockets": 8, "inbound": 4, "outbound": 4, "connecting": 0, "close_wait": 0,
+                              "capacity": 4, "peers": [{"address": "10.0.0.9", "port": 5432, "sockets": 4, "connecting": 0, "established": 4}]}],
+            },
+            "postgres": [{
+                "main_pid": 812, "port": 5432, "blocking": [], "sessions": {"waiting": 4},
+                "roots": [{"pid": 7, "kind": "client backend", "state": "idle in transaction", "blocks": 4, "longest_wait_s": 40.0, "holds": []}]}],
+        },
+    }
+    document = support.snapshot(case)
+    alone = _verdict.judge(dict(document, postgres=None), RULES, THRESHOLDS)
+    assert {row["rule"] for row in alone["verdicts"]} & {"web.waiting_for_external", "service.backlog_full"}
+    row = _verdict.judge(document, RULES, THRESHOLDS)
+    assert [verdict["rule"] for verdict in row["verdicts"]] == ["postgres.blocked_by_lock"]
+    # one that runs elsewhere explains who waits for it, and not how busy this host is
+    away = dict(document["postgres"][0], main_pid=None, address="10.0.0.9:5432", window_s=2.0, tables=[
+        {"name": "public.orders", "rows": 100000, "seq_scans": 200, "seq_rows": 20000000, "index_scans": 0}], roots=[], statements=[])
+    busy = support.over(document, {"postgres": [away], "host": {"cpu": {"used_pct": 99}, "load": {"per_cpu_one": 9}, "run_queue": 40}})
+    effects = {item["rule"]: item["explained_by"] for item in _verdict.judge(busy, RULES, THRESHOLDS)["findings"]}
+    assert effects["postgres.missing_index"] is None and effects["host.cpu_saturated"] is None
+    assert effects["service.backlog_full"] == "postgres.missing_index"
+
+
 def test_every_explained_finding_is_kept_with_what_explains_it() -> None:
     row = _verdict.judge(support.snapshot(HOSTS[0]), RULES, THRESHOLDS)
     effects = {item["rule"]: item["explained_by"] for item in row["findings"]}
