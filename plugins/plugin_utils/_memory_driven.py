@@ -24,6 +24,9 @@ _KEEPS = 0.35
 _TOGETHER = 0.7
 _LATE = 3
 
+#: Processors that a service uses which only waits.
+_WAITING = 0.005
+
 
 class Run(t.NamedTuple):
     """A time of much work: the indexes of its first point and of the one behind it; memory before, at its most, and after it (null where that was not
@@ -54,11 +57,11 @@ class Driven(t.NamedTuple):
 
 def driven(driver: Driver, level: float) -> Driven:
     """How the memory of a service goes with its driver."""
-    if not driver.varies:
+    if idle(driver) or not driver.varies:
         return Driven(None, [_flat(driver)])
     runs = _runs(driver)
     memory = smoothed(driver.memory)
-    rate_busy, rate_idle, gained = _rates(driver, memory)
+    rate_busy, rate_idle, gained = _rates(driver, memory, runs)
     seen = [run for run in runs if run.before is not None or run.after is not None]
     rises = known(*(run.rise for run in seen))
     most = max(rises, default=0.0)
@@ -79,8 +82,9 @@ def driven(driver: Driver, level: float) -> Driven:
         raising = [rise for rise in rises if rise >= 0.25 * most]
         if down <= _KEEPS * up and len(raising) >= 2:
             return _adds_up(driver, gained, words)
-        if down <= _KEEPS * up and len(driver.values) - runs[-1].end >= 3:
-            return _kept(driver, runs[-1], words)
+        rested = [run for run in runs if run.after is not None]
+        if down <= _KEEPS * up and rested:
+            return _kept(driver, rested[-1], words)
         if down > _KEEPS * up:
             return Driven("mixed", ["memory goes %s with %s, and gives back only %d %% of it" % (amount, words, round(100 * down / up))])
     if seen and seen[-1].after is None and most and material(most, level):
@@ -97,13 +101,13 @@ def driven(driver: Driver, level: float) -> Driven:
     return Driven(None, ["memory does not go with %s" % words])
 
 
-def idle_now(driver: Driver) -> bool:
-    """Whether there was hardly anything to do for the whole time."""
-    return driver.high <= 0.0
+def idle(driver: Driver) -> bool:
+    """Whether there was nothing to do in the whole time. (A program that waits uses a little of a processor.)"""
+    return driver.high <= (_WAITING if driver.what == "processors" else 0.0)
 
 
 def _flat(driver: Driver) -> str:
-    if driver.high <= 0:
+    if idle(driver):
         return "no %s in the whole time" % driver.what if driver.what != "processors" else "it used no processor in the whole time"
     return "%s were flat at %s" % (_named(driver), _rate(driver, median(driver.values) or 0.0))
 
@@ -126,12 +130,10 @@ def _adds_up(driver: Driver, gained: float, words: str) -> Driven:
 
 def _kept(driver: Driver, run: Run, words: str) -> Driven:
     since = driver.moments[-1] - driver.moments[run.end]
-    memory = driver.memory[run.end:]
+    before = " (%s before)" % size(run.before) if run.before is not None and material(run.rise, run.before) else ""
     return Driven(
-        "high_while_idle",
-        ["%s fell %s ago (%s), memory stayed at %s, %s before" % (
-            _named(driver), age(since), words, size(median(memory) or 0.0), size(run.before) if run.before is not None else "not known")],
-        len(memory) >= 6 and run.before is not None,
+        "high_while_idle", ["%s fell %s ago (%s), memory stayed at %s%s" % (_named(driver), age(since), words, size(run.after or 0.0), before)],
+        len(driver.memory) - run.end >= 6,
     )
 
 
@@ -140,16 +142,21 @@ def _done(driver: Driver) -> float:
     return sum(max(after - before, 0.0) * rate for before, after, rate in zip(driver.moments, driver.moments[1:], driver.values[1:]))
 
 
-def _rates(driver: Driver, memory: t.Sequence[float]) -> tuple[float, float, float]:
-    """What memory gained per second with much to do and with little, and in the whole time."""
-    gained, time = {True: 0.0, False: 0.0}, {True: 0.0, False: 0.0}
-    border = (driver.low + driver.high) / 2
-    for index in range(1, len(memory)):
-        busy = driver.values[index] > border or driver.values[index - 1] > border
-        gained[busy] += memory[index] - memory[index - 1]
-        time[busy] += driver.moments[index] - driver.moments[index - 1]
-    rates = [gained[busy] / time[busy] if time[busy] else 0.0 for busy in (True, False)]
-    return max(rates[0], 0.0), max(rates[1], 0.0), max(memory[-1] - memory[0], 0.0)
+def _rates(driver: Driver, memory: t.Sequence[float], runs: t.Sequence[Run]) -> tuple[float, float, float]:
+    """What memory gained per second with much to do and in the pauses, and in the whole time. Pauses are looked at inside: at their edges memory may be
+    earlier or later than what was counted."""
+    time, gain = 0.0, 0.0
+    for start, end in zip([0, *(run.end for run in runs)], [*(run.start for run in runs), len(memory)]):
+        inside = range(start + (1 if start else 0), end - (1 if end < len(memory) else 0))
+        if len(inside) >= 4:
+            early, late = inside[:len(inside) // 2], inside[len(inside) // 2:]
+            apart = (median([driver.moments[index] for index in late]) or 0.0) - (median([driver.moments[index] for index in early]) or 0.0)
+            slope = ((median([memory[index] for index in late]) or 0.0) - (median([memory[index] for index in early]) or 0.0)) / apart if apart > 0 else 0.0
+            length = driver.moments[inside[-1]] - driver.moments[inside[0]]
+            time, gain = time + length, gain + max(slope, 0.0) * length
+    gained = max(memory[-1] - memory[0], 0.0)
+    busy = sum(driver.moments[run.end - 1] - driver.moments[run.start] for run in runs)
+    return max(gained - gain, 0.0) / busy if busy > 0 else 0.0, gain / time if time > 0 else 0.0, gained
 
 
 def _runs(driver: Driver) -> list[Run]:

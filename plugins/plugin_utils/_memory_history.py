@@ -148,19 +148,23 @@ def driver(history: History, service: t.Mapping[str, t.Any]) -> Driver | None:
     web = service.get("component") in WEB or service.get("role") in ("web", "proxy")
     works = service.get("component") in ("celery", "rq", "cron") or service.get("role") in ("worker", "job", "scheduler")
     names = [("requests", "follows_traffic"), ("tasks", "follows_jobs")]
-    names = names if web or not works else names[::-1]
-    if web or works:
-        names.append(("processors", names[0][1]))
+    if works and not web:
+        # requests are counted for the whole host: they are not what a queue's workers are given
+        names = [("tasks", "follows_jobs"), ("processors", "follows_jobs")]
+    elif web:
+        names.append(("processors", "follows_traffic"))
+    idle: Driver | None = None
     for what, pattern in names:
         seen = [(point.at_s, point.rates[what] or 0.0, point.bytes) for point in history.points if point.rates[what] is not None]
         if len(seen) >= max(FEWEST, 0.7 * len(history.points)):
             values = smoothed([rate for dummy, rate, dummy in seen])
             found = Driver(what, pattern, [moment for moment, dummy, dummy in seen], values, [used for dummy, dummy, used in seen], part(values, 0.1),
                            part(values, 0.9))
-            # a rate that nobody ever saw may be one that nobody counts
-            if found.high > 0 or what == names[-1][0]:
+            if found.high > 0:
                 return found
-    return None
+            # nothing of this: it may be driven by something else, and if that is nothing too, it is idle
+            idle = idle or found
+    return idle
 
 
 def running_jobs(snapshot: t.Mapping[str, t.Any]) -> list[tuple[float, str]]:

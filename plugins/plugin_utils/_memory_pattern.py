@@ -16,7 +16,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.plugin_utils._format import age, size
-from ansible_collections.oncall.pressure.plugins.plugin_utils._memory_driven import Driven, driven, idle_now
+from ansible_collections.oncall.pressure.plugins.plugin_utils._memory_driven import Driven, driven, idle
 from ansible_collections.oncall.pressure.plugins.plugin_utils._memory_grown import Grown, grown
 from ansible_collections.oncall.pressure.plugins.plugin_utils._memory_history import (
     FEWEST, SHORTEST_S, Driver, History, driver, events, figure, histories, running_jobs,
@@ -30,8 +30,9 @@ Row = t.Dict[str, t.Any]
 #: Workers are large where together they hold this part of what binds them.
 _LARGE = 0.6
 
-#: Beyond this nobody asks when memory ends.
+#: Beyond the first nobody asks when memory ends, and beyond the second it does not.
 _FAR_S = 30 * 86400.0
+_NEVER_S = 10 * 365 * 86400.0
 
 #: Kinds of the timeline that explain a jump; a start alone does where nothing else is there.
 _CHANGES = ("ours", "release", "commit", "unit", "config", "environment", "package", "crontab")
@@ -149,9 +150,9 @@ def _level_of(seen: History) -> str | None:
 def _of_grown(
     service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any], seen: History, works: Driver | None, found: Grown, evidence: list[str], base: Row
 ) -> Row:
-    idle = works is not None and idle_now(works)
+    alone = works is not None and idle(works)
     # every worker that grows is growth times their number: two causes at once, of which either may be mended
-    name = {"one_worker": "one_worker_growing", "background": "one_worker_growing"}.get(found.level, "high_while_idle" if idle else "mixed")
+    name = {"one_worker": "one_worker_growing", "background": "one_worker_growing"}.get(found.level, "high_while_idle" if alone else "mixed")
     ends, words = _outlook(service, snapshot, found.slope, found.slowest, found.fastest, seen)
     per_hour = round(found.slope * 3600)
     work = [point.rates[works.what] for point in seen.points] if works is not None and works.what != "processors" else []
@@ -269,7 +270,8 @@ def _limit(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any]) -> t
 def _outlook(
     service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any], slope: float | None, slowest: float | None, fastest: float | None, seen: History | None
 ) -> tuple[Row | None, list[str]]:
-    """``({of: service|host, s, from_s, to_s: null where it may never}, words)``: when memory ends at this rate; null where it does not grow or that is far."""
+    """``({of: service|host, s, from_s, to_s: null where it may never}, words)``: when memory ends at this rate; null where it does not grow, or where the
+    room it has is not known."""
     if slope is None or slope <= 0:
         return None, []
     limit, own = _limit(service, snapshot)
@@ -278,14 +280,17 @@ def _outlook(
     rooms = [("host", figure(num(snapshot, "host", "memory", "available_bytes")))]
     rooms += [("service", max(limit - used, 0.0))] if own and limit is not None and used is not None else []
     of, room = min(((name, room) for name, room in rooms if room is not None), key=lambda item: item[1], default=(None, None))
-    if of is None or room is None or room / slope > _FAR_S:
+    if of is None or room is None:
         return None, []
-    soonest = room / fastest if fastest is not None and fastest > slope else room / slope
-    latest = room / slowest if slowest is not None and slowest > 0 and room / slowest <= _FAR_S else None
+    expected = min(room / slope, _NEVER_S)
+    soonest = min(room / fastest, expected) if fastest is not None and fastest > 0 else expected
+    latest = max(room / slowest, expected) if slowest is not None and slowest > 0 and room / slowest <= _NEVER_S else None
+    ends = {"of": of, "s": round(expected), "from_s": round(soonest), "to_s": None if latest is None else round(latest)}
+    if expected > _FAR_S:
+        return ends, []
     what = "its limit of %s" % size(limit or 0.0) if of == "service" else "the host's memory (%s available)" % size(room)
-    spread = "" if seen is None else " (%s to %s)" % (age(soonest), age(latest) if latest is not None else "never")
-    return ({"of": of, "s": round(room / slope), "from_s": round(soonest), "to_s": None if latest is None else round(latest)},
-            ["at this rate %s ends in %s%s" % (what, age(room / slope), spread)])
+    spread = "" if seen is None else " (%s)" % ("%s to %s" % (age(soonest), age(latest)) if latest is not None else "%s at the soonest" % age(soonest))
+    return ends, ["at this rate %s ends in %s%s" % (what, age(expected), spread)]
 
 
 def _confidence(seen: History, sure: bool, at_most: str | None = None) -> str:

@@ -26,6 +26,9 @@ _APART = 2.0
 _ORDERED = 0.8
 _UNORDERED = 0.5
 
+#: Workers within this ratio are alike, whatever their order.
+_ALIKE = 1.2
+
 #: One stands out against the median of the others.
 _ODD = 2.0
 
@@ -63,15 +66,16 @@ def of_siblings(service: t.Mapping[str, t.Any]) -> Moment | None:
     # what grew when it was young and rests since is not growth: among the older ones, too, the older must be the larger
     older = warm[len(warm) // 2:]
     still = alike([old for old, dummy in older], [used for dummy, used in older]) if len(older) >= 4 else None
-    if order is not None and order >= _ORDERED and line is not None and material(sizes[-1] - sizes[0], sizes[0]) and sizes[-1] >= 1.2 * sizes[0] \
+    if order is not None and order >= _ORDERED and line is not None and material(sizes[-1] - sizes[0], sizes[0]) and sizes[-1] >= _ALIKE * sizes[0] \
             and (still is None or still >= _UNORDERED):
         sure = len(warm) >= 6 and order >= 0.9
         words = "the older a worker, the larger: %s at %s, %s at %s (%d workers, %s of 1)" % (
             size(sizes[0]), age(ages[0]), size(sizes[-1]), age(ages[-1]), len(warm), number(round(order, 2)))
         return Moment("mixed", "all_workers", "medium" if sure else "low", line.slope * len(found), ["every worker grows with its age", words])
-    if order is not None and abs(order) <= _UNORDERED and max(sizes) < 1.5 * middle:
+    alike_enough = max(sizes) < _ALIKE * min(sizes) or not material(max(sizes) - min(sizes), min(sizes))
+    if alike_enough or (order is not None and abs(order) <= _UNORDERED and max(sizes) < 1.5 * middle):
         words = "size does not follow age: %d workers, %s, of %s to %s" % (len(warm), span, size(min(sizes)), size(max(sizes)))
-        return Moment("steady", None, "medium" if len(warm) >= 4 else "low", None, [words])
+        return Moment("steady", None, "medium" if len(warm) >= 4 and ages[-1] >= 3600 else "low", None, [words])
     return None
 
 

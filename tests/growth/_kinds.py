@@ -43,7 +43,7 @@ class Drawn(NamedTuple):
 def worker(chance: random.Random, **given: Any) -> dict[str, Any]:
     """What a worker is told; it does nothing by itself."""
     told = {"base": 4 * MIB, "warm": 0, "warm_s": 1, "keep_per_s": 0, "keep_per_work": 0, "hold_per_work": 0, "retain": False, "noise": 0, "recycle_after": 0,
-            "seed": chance.randrange(2**31)}
+            "burn_s": 0.0, "seed": chance.randrange(2**31)}
     return {**told, **given}
 
 
@@ -65,10 +65,18 @@ def waves(chance: random.Random) -> tuple[Callable[[float], float], float]:
     return lambda part: top * chance.uniform(0.92, 1.0) * (1.0 if (part - first) * times % 1.0 < 0.5 and part >= first else 0.05), top
 
 
+def uncounted(chance: random.Random, drawn: Drawn) -> Drawn:
+    """In half of the cases nobody counts what it is given: the processors it uses must do."""
+    if chance.random() < 0.5:
+        return drawn
+    workers = [dict(told, burn_s=0.0008) for told in drawn.workers]
+    return drawn._replace(workers=workers, counts=None, truth=drawn.truth._replace(per=None))
+
+
 def one_worker_grows(chance: random.Random, seconds: float) -> Drawn:
     workers, per_s = several(chance, 2), chance.uniform(8, 25) * MIB / seconds
     chance.choice(workers)["keep_per_s"] = per_s
-    return Drawn(Truth("one_worker_growing", "one_worker", per_s=per_s), "gunicorn", "web", constant(chance), workers, counts=chance.choice(["requests", None]))
+    return uncounted(chance, Drawn(Truth("one_worker_growing", "one_worker", per_s=per_s), "gunicorn", "web", constant(chance), workers, counts="requests"))
 
 
 def every_worker_large(chance: random.Random, seconds: float) -> Drawn:
@@ -80,7 +88,7 @@ def every_worker_large(chance: random.Random, seconds: float) -> Drawn:
 def all_workers_grow(chance: random.Random, seconds: float) -> Drawn:
     workers = several(chance, 2, keep_per_s=chance.uniform(5, 12) * MIB / seconds)
     per_s = sum(told["keep_per_s"] for told in workers)
-    return Drawn(Truth("mixed", "all_workers", per_s=per_s), "gunicorn", "web", constant(chance), workers, counts=chance.choice(["requests", None]))
+    return uncounted(chance, Drawn(Truth("mixed", "all_workers", per_s=per_s), "gunicorn", "web", constant(chance), workers, counts="requests"))
 
 
 def all_workers_grow_idle(chance: random.Random, seconds: float) -> Drawn:
@@ -94,23 +102,23 @@ def follows_traffic(chance: random.Random, seconds: float) -> Drawn:
     workers = several(chance, 2)
     for told in workers:
         told["hold_per_work"] = chance.uniform(8, 14) * MIB / (top / len(workers))
-    return Drawn(Truth("follows_traffic"), "gunicorn", "web", work, workers, counts="requests")
+    return uncounted(chance, Drawn(Truth("follows_traffic"), "gunicorn", "web", work, workers, counts="requests"))
 
 
 def follows_jobs(chance: random.Random, seconds: float) -> Drawn:
     drawn = follows_traffic(chance, seconds)
-    return drawn._replace(truth=Truth("follows_jobs"), component="celery", role="worker", counts="tasks")
+    return drawn._replace(truth=Truth("follows_jobs"), component="celery", role="worker", counts=drawn.counts and "tasks")
 
 
 def grows_with_tasks(chance: random.Random, seconds: float) -> Drawn:
     work, top = waves(chance)
     each = chance.uniform(15, 30) * MIB / (top * seconds * 2 * 0.5)
-    return Drawn(Truth("follows_jobs", per=each), "celery", "worker", work, several(chance, 2, keep_per_work=each), counts="tasks")
+    return uncounted(chance, Drawn(Truth("follows_jobs", per=each), "celery", "worker", work, several(chance, 2, keep_per_work=each), counts="tasks"))
 
 
 def grows_with_requests(chance: random.Random, seconds: float) -> Drawn:
     drawn = grows_with_tasks(chance, seconds)
-    return drawn._replace(truth=Truth("follows_traffic", per=drawn.truth.per), component="gunicorn", role="web", counts="requests")
+    return drawn._replace(truth=Truth("follows_traffic", per=drawn.truth.per), component="gunicorn", role="web", counts=drawn.counts and "requests")
 
 
 def high_while_idle(chance: random.Random, seconds: float) -> Drawn:
@@ -119,7 +127,7 @@ def high_while_idle(chance: random.Random, seconds: float) -> Drawn:
     for told in workers:
         told["hold_per_work"] = chance.uniform(8, 14) * MIB / (top / len(workers))
     component, role, counts = chance.choice([("gunicorn", "web", "requests"), ("celery", "worker", "tasks")])
-    return Drawn(Truth("high_while_idle"), component, role, lambda part: top if start <= part < end else top * 0.03, workers, counts=counts)
+    return uncounted(chance, Drawn(Truth("high_while_idle"), component, role, lambda part: top if start <= part < end else top * 0.03, workers, counts=counts))
 
 
 def more_workers(chance: random.Random, seconds: float) -> Drawn:
@@ -152,7 +160,8 @@ def parent_grows(chance: random.Random, seconds: float) -> Drawn:
 
 
 def steady(chance: random.Random, seconds: float) -> Drawn:
-    return Drawn(Truth("steady"), chance.choice(["gunicorn", "celery"]), "web", constant(chance), several(chance, 2), counts=chance.choice(["requests", None]))
+    component, role, counts = chance.choice([("gunicorn", "web", "requests"), ("celery", "worker", "tasks")])
+    return uncounted(chance, Drawn(Truth("steady"), component, role, constant(chance), several(chance, 2), counts=counts))
 
 
 def recycled(chance: random.Random, seconds: float) -> Drawn:

@@ -63,6 +63,9 @@ class Tree:
         self.turned: float | None = None
         #: (moment, bytes, work, {pid: (bytes, when it started)})
         self.seen: list[tuple[float, int, float, dict[int, tuple[int, float]]]] = []
+        #: processors it used since the look before, and the ticks of each process then
+        self.used: list[float | None] = []
+        self.ticks: dict[int, int] = {}
 
     def tell(self, part: float) -> float:
         """Hands out the work of a tick, and makes the changes that are due. Returns the work."""
@@ -94,6 +97,10 @@ class Tree:
         if master is None:
             return
         sizes = {process.pid: (process.rss_bytes, moment - (up_s - process.start_ticks / ticks_per_s)) for process in workers}
+        ticks = {process.pid: process.before_ticks for process in [master, *workers]}
+        spent = sum(now - self.ticks[pid] for pid, now in ticks.items() if pid in self.ticks) / ticks_per_s
+        self.used.append(spent / (moment - self.seen[-1][0]) if self.seen else None)
+        self.ticks = ticks
         self.seen.append((moment, master.rss_bytes + sum(used for used, dummy in sizes.values()), work, sizes))
 
     def end(self) -> None:
@@ -106,12 +113,12 @@ class Tree:
         now = self.seen[-1][0]
         counts = {"requests": "requests_per_s", "tasks": "tasks_per_s"}.get(self.drawn.counts or "")
         points = []
-        for moment, used, work, sizes in self.seen:
+        for (moment, used, work, sizes), processors in zip(self.seen, self.used):
             each = sorted(value for value, dummy in sizes.values())
             point: dict[str, Any] = {
                 "age_s": round((now - moment) * STANDS, 1), "bytes": used, "workers": len(each) or None, "worker_bytes": sum(each) if each else None,
                 "largest_bytes": each[-1] if each else None, "median_bytes": statistics.median(each) if each else None,
-                "cpu_used": None, "requests_per_s": None, "tasks_per_s": None,
+                "cpu_used": processors, "requests_per_s": None, "tasks_per_s": None,
             }
             if counts is not None:
                 point[counts] = work / TICK_S / STANDS
