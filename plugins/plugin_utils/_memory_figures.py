@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.oncall.pressure.plugins.plugin_utils._format import age, size
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import num, rows, text
 
 Row = t.Dict[str, t.Any]
@@ -24,6 +25,11 @@ ONE_MOMENT: t.Final = "growth over time (one moment was looked at)"
 #: Services of one host that the diagnosis tells of, and what it says of each.
 _TOLD = 50
 _LINES = 12
+
+_ENDS = {"service": "its limit", "host": "the host's memory"}
+
+#: Beyond this nobody asks when memory ends.
+_FAR_S = 30 * 86400.0
 
 _KINDS = {"follows_jobs": "with_tasks", "follows_traffic": "with_requests"}
 
@@ -47,7 +53,7 @@ def memory_figures(row: t.Mapping[str, t.Any] | None) -> Row:
         "covered_s": num(row, "covered_s"),
         "per_hour": num(row, "growth_bytes_per_hour"),
         "pid": num(row, "pid"),
-        "ends_of": {"service": "its limit", "host": "the host's memory"}.get(text(row, "ends_in_s", "of") or ""),
+        "ends_of": _ENDS.get(text(row, "ends_in_s", "of") or ""),
         "ends_s": num(row, "ends_in_s", "s"),
         "soonest_s": num(row, "ends_in_s", "from_s"),
         "latest_s": num(row, "ends_in_s", "to_s"),
@@ -71,9 +77,25 @@ def tell(verdicts: t.Iterable[Row], patterns: t.Mapping[str, Row]) -> None:
         else:
             # the rule has a pattern from one moment, and the history another: both stand there
             said = ["over time: %s" % line for line in row["evidence"][:1]] if over_time else []
-        verdict["evidence"] += [line for line in said if line not in verdict["evidence"]]
+        # what grows and is not said to yet: when that ends is the first thing to know
+        first = outlook(row) if over_time and row is not None and verdict["cause"] != "growth" else None
+        before = [first] if first is not None else []
+        verdict["evidence"] = before + verdict["evidence"] + [line for line in said if line not in verdict["evidence"]]
         if over_time:
             verdict["missing"] = [line for line in verdict["missing"] if line != ONE_MOMENT]
+
+
+def outlook(row: t.Mapping[str, t.Any]) -> str | None:
+    """``it grows by 98 MiB an hour: its limit ends in about 61 min (50 min to 75 min)``; null where it does not grow."""
+    per_hour, ends = num(row, "growth_bytes_per_hour"), num(row, "ends_in_s", "s")
+    if row.get("grows") is not True or per_hour is None or per_hour <= 0:
+        return None
+    words = "it grows by %s an hour" % size(per_hour)
+    if ends is None or ends > _FAR_S:
+        return words
+    soonest, latest = num(row, "ends_in_s", "from_s"), num(row, "ends_in_s", "to_s")
+    between = "" if soonest is None or latest is None else " (%s to %s)" % (age(soonest), age(latest))
+    return "%s: %s ends in about %s%s" % (words, _ENDS.get(text(row, "ends_in_s", "of") or "", "memory"), age(ends), between)
 
 
 def told(patterns: t.Mapping[str, Row], snapshot: t.Mapping[str, t.Any]) -> list[Row]:

@@ -26,6 +26,9 @@ _WORKERS = 8
 _OLDEST_S = 10 * 365 * 86400.0
 _LARGEST = 2.0 ** 60
 
+#: Processors that say that there was work, where nobody counted any.
+_WORTH = 0.05
+
 WEB: t.Final = ("gunicorn", "uvicorn")
 
 
@@ -160,7 +163,7 @@ def driver(history: History, service: t.Mapping[str, t.Any]) -> Driver | None:
             values = smoothed([rate for dummy, rate, dummy in seen])
             found = Driver(what, pattern, [moment for moment, dummy, dummy in seen], values, [used for dummy, dummy, used in seen], part(values, 0.1),
                            part(values, 0.9))
-            if found.high > 0:
+            if found.high > (0.0 if idle is None else _WORTH):
                 return found
             # nothing of this: it may be driven by something else, and if that is nothing too, it is idle
             idle = idle or found

@@ -30,8 +30,7 @@ Row = t.Dict[str, t.Any]
 #: Workers are large where together they hold this part of what binds them.
 _LARGE = 0.6
 
-#: Beyond the first nobody asks when memory ends, and beyond the second it does not.
-_FAR_S = 30 * 86400.0
+#: What ends later does not end.
 _NEVER_S = 10 * 365 * 86400.0
 
 #: Kinds of the timeline that explain a jump; a start alone does where nothing else is there.
@@ -85,11 +84,11 @@ def _of_moment(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any], 
     if name == "steady":
         name, more = _at_rest(service, snapshot)
         evidence += more
-    ends, words = _outlook(service, snapshot, moment.slope, moment.slope, moment.slope, None)
+    ends = _outlook(service, snapshot, moment.slope, moment.slope, moment.slope, None)
     return _row(
         service, name, level=moment.level or ("all_workers" if name == "every_worker_large" else None), confidence=moment.confidence,
         covered_s=moment.covered_s, growth_bytes_per_hour=None if moment.slope is None else round(moment.slope * 3600),
-        ends_in_s=ends, pid=moment.pid, grows=moment.slope is not None, evidence=evidence + words, **{"from": moment.source},
+        ends_in_s=ends, pid=moment.pid, grows=moment.slope is not None, evidence=evidence, **{"from": moment.source},
     )
 
 
@@ -125,14 +124,14 @@ def _of_driven(
 ) -> Row:
     line = trend(seen.total) if what.grows else None
     slope = max(line.slope, 0.0) if line is not None else None
-    ends, words = _outlook(service, snapshot, slope, line.slowest if line else None, line.fastest if line else None, seen)
+    ends = _outlook(service, snapshot, slope, line.slowest if line else None, line.fastest if line else None, seen)
     # processors are a measure of work that nobody counted
     counted = works is not None and works.what != "processors"
     return _row(
         service, what.pattern or "unknown", level=_level_of(seen), confidence=_confidence(seen, what.sure and counted, at_most=None if counted else "medium"),
         growth_bytes_per_hour=round(slope * 3600) if slope is not None else None, ends_in_s=ends, grows=what.grows,
         per=None if what.per is None or works is None else {"task" if works.what == "tasks" else "request": round(what.per)},
-        evidence=[*what.evidence, *words], **base,
+        evidence=what.evidence, **base,
     )
 
 
@@ -153,17 +152,16 @@ def _of_grown(
     alone = works is not None and idle(works)
     # every worker that grows is growth times their number: two causes at once, of which either may be mended
     name = {"one_worker": "one_worker_growing", "background": "one_worker_growing"}.get(found.level, "high_while_idle" if alone else "mixed")
-    ends, words = _outlook(service, snapshot, found.slope, found.slowest, found.fastest, seen)
+    ends = _outlook(service, snapshot, found.slope, found.slowest, found.fastest, seen)
     per_hour = round(found.slope * 3600)
     work = [point.rates[works.what] for point in seen.points] if works is not None and works.what != "processors" else []
     done = median(known(*work)) if work else None
     per = None if not done or works is None else {"task" if works.what == "tasks" else "request": round(found.slope / done)}
-    rate = "%s an hour (%s to %s)" % (size(per_hour), size(max(found.slowest, 0.0) * 3600), size(found.fastest * 3600))
     if per is not None and works is not None:
         evidence = [*evidence, "that would be %s for each of its %s, if these are why" % (size(next(iter(per.values()))), works.what)]
     return _row(
         service, name, level=found.level, confidence=_confidence(seen, found.sure), growth_bytes_per_hour=per_hour, per=per, ends_in_s=ends, pid=found.pid,
-        grows=True, evidence=[*found.evidence, rate, *words, *evidence, *_begun_after(service, snapshot, seen)], **base,
+        grows=True, evidence=[*found.evidence, *evidence, *_begun_after(service, snapshot, seen)], **base,
     )
 
 
@@ -269,11 +267,11 @@ def _limit(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any]) -> t
 
 def _outlook(
     service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any], slope: float | None, slowest: float | None, fastest: float | None, seen: History | None
-) -> tuple[Row | None, list[str]]:
-    """``({of: service|host, s, from_s, to_s: null where it may never}, words)``: when memory ends at this rate; null where it does not grow, or where the
-    room it has is not known."""
+) -> Row | None:
+    """``{of: service|host, s, from_s, to_s: null where it may never}``: when memory ends at this rate; null where it does not grow, or where the room it
+    has is not known."""
     if slope is None or slope <= 0:
-        return None, []
+        return None
     limit, own = _limit(service, snapshot)
     used = figure(num(service, "memory", "bytes"))
     used = used if used is not None or seen is None else seen.points[-1].bytes
@@ -281,16 +279,11 @@ def _outlook(
     rooms += [("service", max(limit - used, 0.0))] if own and limit is not None and used is not None else []
     of, room = min(((name, room) for name, room in rooms if room is not None), key=lambda item: item[1], default=(None, None))
     if of is None or room is None:
-        return None, []
+        return None
     expected = min(room / slope, _NEVER_S)
     soonest = min(room / fastest, expected) if fastest is not None and fastest > 0 else expected
     latest = max(room / slowest, expected) if slowest is not None and slowest > 0 and room / slowest <= _NEVER_S else None
-    ends = {"of": of, "s": round(expected), "from_s": round(soonest), "to_s": None if latest is None else round(latest)}
-    if expected > _FAR_S:
-        return ends, []
-    what = "its limit of %s" % size(limit or 0.0) if of == "service" else "the host's memory (%s available)" % size(room)
-    spread = "" if seen is None else " (%s)" % ("%s to %s" % (age(soonest), age(latest)) if latest is not None else "%s at the soonest" % age(soonest))
-    return ends, ["at this rate %s ends in %s%s" % (what, age(expected), spread)]
+    return {"of": of, "s": round(expected), "from_s": round(soonest), "to_s": None if latest is None else round(latest)}
 
 
 def _confidence(seen: History, sure: bool, at_most: str | None = None) -> str:
