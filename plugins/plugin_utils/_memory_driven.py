@@ -79,7 +79,9 @@ def driven(driver: Driver, level: float) -> Driven:
         amount = "from %s to %s" % (size(low or 0.0), size(high or 0.0))
         if down >= _GIVES_BACK * up and together >= 0.4:
             return Driven(driver.pattern, ["memory goes %s and back with %s" % (amount, words)], together >= _TOGETHER and len(swings) >= 2)
-        raising = [rise for rise in rises if rise >= 0.25 * most]
+        # of a run that had begun before anybody looked it is known what it rose by since
+        inside = [run.rise if run.before is not None else run.peak - memory[run.start] for run in seen]
+        raising = [rise for rise in inside if rise >= 0.25 * max(inside)]
         if down <= _KEEPS * up and len(raising) >= 2:
             return _adds_up(driver, gained, words)
         rested = [run for run in runs if run.after is not None]
