@@ -71,9 +71,12 @@ def tell(verdicts: t.Iterable[Row], patterns: t.Mapping[str, Row]) -> None:
         over_time = row is not None and row["from"] in _OVER_TIME
         if row is None or row["pattern"] == "unknown":
             said: list[str] = []
-        elif verdict["pattern"] in ("unknown", row["pattern"]):
+        elif verdict["pattern"] == "unknown":
             verdict["pattern"] = row["pattern"]
             said = row["evidence"]
+        elif verdict["pattern"] == row["pattern"]:
+            # what one moment says the rule has said already
+            said = row["evidence"] if over_time else []
         else:
             # the rule has a pattern from one moment, and the history another: both stand there
             said = ["over time: %s" % line for line in row["evidence"][:1]] if over_time else []
