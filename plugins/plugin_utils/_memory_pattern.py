@@ -242,8 +242,9 @@ def _change_at(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any], 
 
 
 def _begun_after(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any], seen: History) -> list[str]:
-    """The newest change that was made while it was already watched, or shortly before: growth may be its doing."""
-    found = [event for event in events(snapshot, str(service.get("id"))) if event[1] in _CHANGES and event[0] <= 1.25 * seen.covered_s]
+    """The newest change that was made while it was already watched, or shortly before: growth may be its doing, unless it grew long before that."""
+    near = (0.25 * seen.covered_s, 1.25 * seen.covered_s)
+    found = [event for event in events(snapshot, str(service.get("id"))) if event[1] in _CHANGES and near[0] <= event[0] <= near[1]]
     return ["changed %s ago: %s%s" % (age(event[0]), event[2], " (%s)" % event[3] if event[3] else "") for event in found[:1]]
 
 
