@@ -20,7 +20,7 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._diagnosis import 
 from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import (
     BadDocument, point_latest, read_snapshots, write_document, write_text,
 )
-from ansible_collections.oncall.pressure.plugins.plugin_utils._earlier import read_earlier
+from ansible_collections.oncall.pressure.plugins.plugin_utils._earlier import read_earlier, snapshots_beside
 from ansible_collections.oncall.pressure.plugins.plugin_utils._evaluate import HAS_JMESPATH
 from ansible_collections.oncall.pressure.plugins.plugin_utils._located import BadFile
 from ansible_collections.oncall.pressure.plugins.plugin_utils._majority import peers
@@ -89,13 +89,14 @@ class ActionModule(ActionBase):
                 return _bad_input("pressure_thresholds of %s: %s" % (host, problem))
         try:
             earlier = read_earlier(os.path.expanduser(options["earlier"])) if options["earlier"] else {}
+            before = snapshots_beside(os.path.expanduser(options["earlier"])) if options["earlier"] else {}
         except BadDocument as problem:
             return _bad_input("pressure_earlier: %s: %s" % (options["earlier"], problem))
         try:
             events = read_events(_plain(options["events"]))
         except ValueError as problem:
             return _bad_input("pressure_events: %s" % problem)
-        document = diagnose(loaded, ruleset.rules, limits.__getitem__, options["hosts"], earlier, events)
+        document = diagnose(loaded, ruleset.rules, limits.__getitem__, options["hosts"], earlier, events, before)
         report = os.path.join(folder, "report.md")
         write_document(os.path.join(folder, "diagnosis.json"), document)
         write_text(report, markdown(document, loaded, ruleset.problems))

@@ -55,6 +55,7 @@ options:
   earlier:
     description:
       - The C(diagnosis.json) of an earlier look. What fired then is over only where it is below the C(leave) of its thresholds. Empty is none.
+      - The snapshots beside it, where they are still there, say what the memory of each worker did since.
     type: str
     default: ""
   events:

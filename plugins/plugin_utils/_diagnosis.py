@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, clean_tree
 from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import SCHEMA, Loaded
-from ansible_collections.oncall.pressure.plugins.plugin_utils._earlier import Fired, held
+from ansible_collections.oncall.pressure.plugins.plugin_utils._earlier import Fired, Look, held
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import Rule
 from ansible_collections.oncall.pressure.plugins.plugin_utils._shared_jobs import shared_jobs, tell
 from ansible_collections.oncall.pressure.plugins.plugin_utils._timeline import Given, lately
@@ -29,12 +29,14 @@ def diagnose(
     expected: t.Sequence[str] = (),
     earlier: t.Mapping[str, Fired] | None = None,
     events: t.Sequence[Given] = (),
+    before: t.Mapping[str, t.Mapping[str, t.Any]] | None = None,
 ) -> dict[str, t.Any]:
     """``diagnosis.json`` of these snapshots. ``expected`` names hosts that must have a row even where they left no document; ``earlier`` is what fired
-    on hosts at an earlier look; ``events`` are what people tell of."""
+    on hosts at an earlier look, ``before`` are the snapshots of that look; ``events`` are what people tell of."""
     hosts: dict[str, t.Any] = {}
     for snapshot in loaded:
-        hosts[snapshot.host] = _host(snapshot, rules, thresholds, (earlier or {}).get(snapshot.host, frozenset()), events)
+        look = Look((earlier or {}).get(snapshot.host, frozenset()), (before or {}).get(snapshot.host))
+        hosts[snapshot.host] = _host(snapshot, rules, thresholds, look, events)
     for host in expected:
         hosts.setdefault(clean(host), silent("no snapshot was written for it"))
     counts = {"hosts": len(hosts), "healthy": 0, "incident": 0, "unknown": 0, "unreached": 0}
@@ -55,12 +57,12 @@ def silent(reason: str) -> dict[str, t.Any]:
     """The row of a host that gave no snapshot."""
     return {
         "state": "unknown", "reached": False, "reason": clean(reason), "verdicts": [], "findings": [], "unknown": [], "missing": ["everything"], "next": [],
-        "changes": [],
+        "changes": [], "memory": [],
     }
 
 
 def _host(
-    snapshot: Loaded, rules: t.Mapping[str, Rule], thresholds: t.Callable[[str], Thresholds], fired: Fired, events: t.Sequence[Given]
+    snapshot: Loaded, rules: t.Mapping[str, Rule], thresholds: t.Callable[[str], Thresholds], look: Look, events: t.Sequence[Given]
 ) -> dict[str, t.Any]:
     if snapshot.document is None:
         return silent(snapshot.reason or "its snapshot cannot be read")
@@ -68,7 +70,7 @@ def _host(
         return silent(text(snapshot.document, "unreached") or "no reason was given")
     limits = thresholds(snapshot.host)
     try:
-        row = judge(snapshot.document, rules, limits, held(fired, rules, snapshot.document))
+        row = judge(snapshot.document, rules, limits, held(look.fired, rules, snapshot.document), look.snapshot)
         row["changes"] = lately(snapshot.document, snapshot.host, row["verdicts"], events)
         return _with_loss(row, text(snapshot.document, "lost"))
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError, ZeroDivisionError, RecursionError) as problem:

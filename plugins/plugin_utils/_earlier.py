@@ -9,15 +9,32 @@ Private to oncall.pressure: no stable interface.
 
 from __future__ import annotations
 
+import os
 import typing as t
 
-from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import SCHEMA, BadDocument, read_document
+from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import SCHEMA, BadDocument, read_document, read_snapshots
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import Rule
 from ansible_collections.oncall.pressure.plugins.plugin_utils._subjects import subjects
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import rows, text
 
 #: (rule, service): what fired.
 Fired = t.FrozenSet[t.Tuple[str, t.Optional[str]]]
+
+
+class Look(t.NamedTuple):
+    """An earlier look at a host: what fired, and its snapshot where that is still there."""
+
+    fired: Fired
+    snapshot: t.Mapping[str, t.Any] | None
+
+
+def snapshots_beside(path: str) -> dict[str, dict[str, t.Any]]:
+    """By host the snapshots of the same run as a diagnosis; none where they were not kept with it."""
+    folder = os.path.join(os.path.dirname(os.path.abspath(path)), "snapshots")
+    try:
+        return {row.host: row.document for row in read_snapshots(folder) if row.document is not None} if os.path.isdir(folder) else {}
+    except OSError:
+        return {}
 
 
 def read_earlier(path: str) -> dict[str, Fired]:

@@ -16,7 +16,8 @@ import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
 from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import Loaded
-from ansible_collections.oncall.pressure.plugins.plugin_utils._format import number, size
+from ansible_collections.oncall.pressure.plugins.plugin_utils._format import age, number, size
+from ansible_collections.oncall.pressure.plugins.plugin_utils._memory_figures import outlook
 from ansible_collections.oncall.pressure.plugins.plugin_utils._report import cause, command, fleet_line, shared
 from ansible_collections.oncall.pressure.plugins.plugin_utils._timeline import sentence
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, num, rows, text
@@ -126,6 +127,29 @@ def _size(value: float | None) -> str:
     return "-" if value is None else size(value)
 
 
+def _over_time(row: t.Mapping[str, t.Any], document: t.Mapping[str, t.Any]) -> list[str]:
+    """What the memory of each service does: first of one worker or of all, then against traffic and work."""
+    found = row.get("memory") or []
+    if not found:
+        return []
+    names = {item.get("id"): text(item, "name") for item in rows(document, "services")}
+    lines = ["| memory of | pattern | of | said by | watched | an hour | what decided it |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    for item in found:
+        watched = num(item, "covered_s")
+        decided = [*([said] if (said := outlook(item)) else []), *item["evidence"][:2], *item["missing"][:1]]
+        cells = (
+            code(names.get(item["service"]) or item["service"]),
+            "%s (%s)" % (plain(item["pattern"]), item["confidence"]),
+            plain(item["level"] or "-"),
+            plain(item["from"] or "-"),
+            "-" if watched is None else age(watched),
+            _size(num(item, "growth_bytes_per_hour")),
+            plain("; ".join(decided) or "-"),
+        )
+        lines.append("| %s |" % " | ".join(cells))
+    return [*lines, ""]
+
+
 def _measured(host: str, row: t.Mapping[str, t.Any], document: t.Mapping[str, t.Any] | None) -> list[str]:
     """What was measured on a host, by what, at what cost, and which rules are not known."""
     if not document or not row["reached"]:
@@ -152,5 +176,6 @@ def _measured(host: str, row: t.Mapping[str, t.Any], document: t.Mapping[str, t.
         )
         lines.append("| %s |" % " | ".join(cells))
     lines += [""] if services else []
+    lines += _over_time(row, document)
     lines += _listed("Not known:", ["%s: %s" % (item["rule"], "; ".join(item["missing"])) for item in row["unknown"]])
     return lines

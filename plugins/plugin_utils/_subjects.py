@@ -26,6 +26,7 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._database_window i
 from ansible_collections.oncall.pressure.plugins.plugin_utils._host_figures import health_figures, host_figures, traffic_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._job_figures import job_figures, job_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._log_figures import log_figures
+from ansible_collections.oncall.pressure.plugins.plugin_utils._memory_figures import memory_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._redis_figures import queue_figures, redis_figures, service_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._service_figures import service_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._stack_figures import stack_figures
@@ -74,15 +75,16 @@ NEEDED = {
 }
 
 
-def subjects(snapshot: t.Mapping[str, t.Any]) -> list[Subject]:
-    """Every subject of a snapshot; services that only the kernel's kills name are among them."""
+def subjects(snapshot: t.Mapping[str, t.Any], memory: t.Mapping[str, t.Mapping[str, t.Any]] | None = None) -> list[Subject]:
+    """Every subject of a snapshot; services that only the kernel's kills name are among them. ``memory``: by service the row of ``_memory_pattern``."""
     shared = {key: snapshot.get(key) for key in ("host", "machine", "oom", "nginx", "processes", "taken", "collectors")}
     host = {**host_figures(snapshot), "work": duplicate_figures(snapshot)}
     found = [Subject("host", None, None, "host", {**shared, "kind": "host", "service": None, "derived": host})]
     for service in [*_services(snapshot), *_gone(snapshot)]:
         identity = t.cast(str, service["id"])
         derived = {**service_figures(service, snapshot), "job": job_of(service, snapshot), "logs": log_figures(snapshot, identity),
-                   "connections": connection_figures(service, snapshot), "stacks": stack_figures(service, snapshot)}
+                   "connections": connection_figures(service, snapshot), "stacks": stack_figures(service, snapshot),
+                   "growth": memory_figures((memory or {}).get(identity))}
         data = {**shared, "kind": "service", "service": service, "derived": derived}
         found.append(Subject("service", identity, text(service, "name") or identity, text(service, "component") or "other", data))
     if isinstance(snapshot.get("nginx"), dict):

@@ -13,6 +13,8 @@ import typing as t
 
 from ansible_collections.oncall.pressure.plugins.plugin_utils._evaluate import Condition, Outcome, Selected, Selector, evaluate
 from ansible_collections.oncall.pressure.plugins.plugin_utils._format import age, fill
+from ansible_collections.oncall.pressure.plugins.plugin_utils._memory_figures import tell, told
+from ansible_collections.oncall.pressure.plugins.plugin_utils._memory_pattern import patterns
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import Rule, Sentence, Threshold
 from ansible_collections.oncall.pressure.plugins.plugin_utils._subjects import NEEDED, Subject, collector, subjects
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, num, plain, rows, text
@@ -47,14 +49,16 @@ def judge(
     rules: t.Mapping[str, Rule],
     thresholds: Thresholds,
     held: t.AbstractSet[tuple[str, str | None]] = frozenset(),
+    before: t.Mapping[str, t.Any] | None = None,
 ) -> dict[str, t.Any]:
     """The diagnosis of one host (the row under ``hosts`` in ``diagnosis.json``).
 
-    ``held`` names the (rule, service) that held at the last look: they clear only at their thresholds' ``leave``.
+    ``held`` names the (rule, service) that held at the last look: they clear only at their thresholds' ``leave``. ``before`` is that look's snapshot.
     """
     findings: list[Finding] = []
     unknown: dict[str, dict[str, None]] = {}
-    everything = [(subject, Selector(subject.data)) for subject in subjects(snapshot)]
+    memory = patterns(snapshot, before)
+    everything = [(subject, Selector(subject.data)) for subject in subjects(snapshot, memory)]
     for rule in rules.values():
         matching = [(subject, selector) for subject, selector in everything if subject.kind == rule.subject]
         gap = None if matching else _gap(snapshot, NEEDED[rule.subject])
@@ -68,6 +72,7 @@ def judge(
     findings.sort(key=_rank)
     effects = _explained(findings)
     verdicts = [_row(finding) for index, finding in enumerate(findings) if index not in effects]
+    tell(verdicts, memory)
     essential = essential_gaps(snapshot)
     return {
         "state": "incident" if verdicts else ("unknown" if essential else "healthy"),
@@ -81,6 +86,7 @@ def judge(
         "unknown": [{"rule": rule, "missing": list(missing)[:20]} for rule, missing in unknown.items() if missing],
         "missing": essential,
         "next": verdicts[0]["next"] if verdicts else [],
+        "memory": told(memory, snapshot),
     }
 
 
@@ -94,7 +100,7 @@ def standing(
     """
     said: list[str] = []
     met = False
-    for subject in subjects(snapshot):
+    for subject in subjects(snapshot, patterns(snapshot)):
         if subject.kind != rule.subject or (about is not None and subject.name != about):
             continue
         finding, missing = _apply(rule, subject, Selector(subject.data), thresholds, snapshot, {(rule.id, subject.service)})

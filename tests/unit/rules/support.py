@@ -104,10 +104,35 @@ def killed(service: str | None, rows: List[List[Any]], constraint: str = "memcg"
 
 
 def snapshot(case: Mapping[str, Any]) -> Dict[str, Any]:
-    """The snapshot of a case: the base, then ``killed``, then ``services``, then ``snapshot`` laid over it."""
+    """The snapshot of a case: the base, then ``killed``, ``services`` and ``over_time``, then ``snapshot`` laid over it."""
     document = load("base.yml")
     if "killed" in case:
         document = over(document, {"oom": killed(**case["killed"])})
     if "services" in case:
         document["services"] = [sized(row) for row in case["services"]]
+    if "over_time" in case:
+        document["memory_history"] = {"sources": [], "host": [], "services": [watched(**case["over_time"])]}
     return over(document, case.get("snapshot", {}))
+
+
+def watched(service: str, workers: List[List[float]], rest: List[float], hours: float = 4.0, per_s: Dict[str, List[float]] | None = None) -> Dict[str, Any]:
+    """A service over time in 48 points: each worker from so many MiB to so many, ``rest`` (its other processes) too; pids from 1000 on as
+    ``workers`` has them. ``per_s``: rates by name, repeated one after the other for an eighth of the time each; memory moves only with these where given."""
+    count, every_s = 48, hours * 3600 / 47
+    points, aged = [], [{"pid": 1000 + number, "started_age_s": hours * 7200, "points": []} for number in range(len(workers))]
+    busy = [True] * count
+    for values in (per_s or {}).values():
+        busy = [values[index * 8 // count % len(values)] > 0 for index in range(count)]
+    for index in range(count):
+        age_s, part = round((count - 1 - index) * every_s, 1), sum(busy[:index]) / max(sum(busy), 1)
+        sizes = [int((low + (high - low) * part) * MIB) for low, high in workers]
+        for worker, size in zip(aged, sizes):
+            worker["points"].append([age_s, size])
+        middle = sorted(sizes)[len(sizes) // 2] if sizes else None
+        points.append({
+            "age_s": age_s, "bytes": sum(sizes) + int((rest[0] + (rest[1] - rest[0]) * part) * MIB), "workers": len(sizes) or None,
+            "worker_bytes": sum(sizes) if sizes else None, "largest_bytes": max(sizes, default=None), "median_bytes": middle,
+            "cpu_used": None, "requests_per_s": None, "tasks_per_s": None,
+            **{name: values[index * 8 // count % len(values)] for name, values in (per_s or {}).items()},
+        })
+    return {"id": service, "source": "recorder", "every_s": every_s, "points": points, "workers": aged}

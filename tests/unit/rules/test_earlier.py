@@ -86,3 +86,19 @@ def test_what_a_hostile_diagnosis_holds_does_no_harm(tmp_path: Path) -> None:
     earlier = _earlier.read_earlier(str(tmp_path / "x.json"))
     assert earlier == {"h": frozenset({("no.such", None), ("jobs.overlap", "cron.service")})}
     assert "jobs.overlap" in fired(overlapping(0.6), earlier)
+
+
+def test_the_snapshots_beside_a_diagnosis_are_the_baseline(tmp_path: Path) -> None:
+    """The same workers, half an hour and more later: one of them holds more."""
+    def look(at_s: float, mib: float) -> Dict[str, Any]:
+        shop = {"id": "shop-web.service", "component": "gunicorn", "role": "web", "workers_like": [[1, mib, at_s, 0.1], [2, 60, at_s, 0.1]]}
+        return support.snapshot({"services": [shop], "snapshot": {"taken": {"epoch_s": 1768000000 + at_s}}})
+
+    path = saved(tmp_path, look(4000, 61))
+    assert _earlier.snapshots_beside(path) == {}
+    (tmp_path / "snapshots").mkdir()
+    (tmp_path / "snapshots" / "h.json").write_text(json.dumps(dict(look(4000, 61), name="h")), encoding="utf-8")
+    before = _earlier.snapshots_beside(path)
+    assert set(before) == {"h"}
+    found = _diagnosis.diagnose([Loaded("h", look(11200, 161), None)], RULES, lambda host: THRESHOLDS, before=before)["hosts"]["h"]["memory"]
+    assert [(row["pattern"], row["from"], row["growth_bytes_per_hour"]) for row in found] == [("one_worker_growing", "baseline", 50 * 1024 * 1024)]
