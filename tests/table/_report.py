@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from _cells import COLLECTORS, DATA, WAYS
+from _cells import BUSY, COLLECTORS, DATA, WAYS
 from _common import ROOT
 
 RESULTS = ROOT / "docs" / "results" / "table.json"
@@ -27,17 +27,28 @@ def say_row(row: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def write(path: str | None, about: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+def write(path: str | None, about: dict[str, Any], rows: list[dict[str, Any]], update: bool) -> None:
     target = Path(path) if path else RESULTS
+    if update and target.exists():
+        now = {_cell(row) for row in rows}
+        rows = rows + [row for row in json.loads(target.read_text(encoding="utf-8"))["rows"] if _cell(row) not in now]
+    place = {_cell(cell): number for number, cell in enumerate(DATA["cells"])}
+    # a row whose cell is no more is of no use
+    rows = sorted((row for row in rows if _cell(row) in place), key=lambda row: place[_cell(row)])
     played = [row for row in rows if "none" not in row]
     arrived = sorted(row["arrived_s"] for row in played if row.get("arrived_s") is not None)
     empty = [[name, way] for name in COLLECTORS for way in WAYS if not any((row["collector"], row["way"]) == (name, way) for row in rows)]
     content = {"suite": "table", **about, "passed": sum(not row["wrong"] for row in played), "failed": sum(bool(row["wrong"]) for row in played),
+               "commits": sorted({row["commit"] for row in played}), "late": sum(bool(row.get("late")) for row in played),
                "slowest_arrival_s": arrived[-1] if arrived else None, "not_played": empty, "rows": rows}
     content = json.loads(json.dumps(content).replace(str(ROOT) + "/", ""))
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     target.with_suffix(".md").write_text(_text(content), encoding="utf-8")
+
+
+def _cell(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["collector"], row["way"], row.get("what") or row.get("none") or ""
 
 
 def _plain(text: str, most: int) -> str:
@@ -50,9 +61,11 @@ def _text(content: dict[str, Any]) -> str:
              "GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)",
              "SPDX-License-" + "Identifier: GPL-3.0-or-later", "-->", "", "# Every collector in every trouble", "",
              "`make table`, {0}, commit {1}, seed {2}: {3} cells as they must be, {4} not. Made by the run; the full rows are in `table.json`, what is done in each"
-             " cell in `tests/table/cells.yml`.".format(content["date"], content["commit"], content["seed"], content["passed"], content["failed"]), "",
-             "Each cell is one run of the `diagnose` playbook over ssh with a window of {0:g} s; the snapshot must have arrived within {1:g} s of the playbook's start, "
+             " cell in `tests/table/cells.yml`.".format(content["date"], ", ".join(content["commits"]), content["seed"], content["passed"], content["failed"]), "",
+             "Each cell is one call of the snapshot module by Ansible over ssh with a window of {0:g} s; the snapshot must have arrived within {1:g} s of Ansible's start, "
              "with the facts of all other collectors (the slowest took {2} s).".format(DATA["window_s"], DATA["within_s"], content["slowest_arrival_s"]),
+             *(["{0} snapshots came later than that while more than {1:g} tasks ran for each processor of the machine, which is shared: `late` below, with how many. "
+                "The module itself took at most {2} s.".format(content["late"], BUSY, max((row.get("module_s") or 0) for row in rows))] if content["late"] else []),
              "A cell says the collector's status and after how many seconds the whole snapshot had arrived. `-`: there is no such cell; (m): the trouble is played"
              " by something in the program's place; **!**: not as it must be.", "",
              "| collector | " + " | ".join(WAYS) + " |", "| --- " * (len(WAYS) + 1) + "|"]
@@ -61,7 +74,8 @@ def _text(content: dict[str, Any]) -> str:
         for way in WAYS:
             mine = [row for row in rows if (row["collector"], row["way"]) == (name, way)]
             cells.append("<br>".join("-" if "none" in row else "{0}{1} {2}{3}".format(
-                "**!** " if row["wrong"] else "", row.get("status"), row.get("arrived_s"), " (m)" if row.get("mock") else "") for row in mine) or "not played")
+                "**!** " if row["wrong"] else "", row.get("status"), row.get("arrived_s"),
+                (" (m)" if row.get("mock") else "") + (" late ({0})".format(row.get("busy")) if row.get("late") else "")) for row in mine) or "not played")
         lines.append("| {0} | {1} |".format(name, " | ".join(cells)))
     if any(row.get("wrong") for row in rows):
         lines += ["", "## Missed", ""]

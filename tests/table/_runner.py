@@ -9,6 +9,7 @@ import argparse
 import datetime
 import json
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--way", help="of these only some ways, joined by commas: " + ", ".join(WAYS))
     parser.add_argument("--seed", type=int, help="draw everything as that run did")
     parser.add_argument("--json", help="write the figures there instead of docs/results/table.json (a part of the table is written nowhere without this)")
+    parser.add_argument("--update", action="store_true", help="put the rows of this run in the place of the same cells' rows of an earlier one")
+    parser.add_argument("--what", help="of these only cells in whose description this stands")
     parser.add_argument("--name", default="table-1", help="what the host is called (table-1)")
     parser.add_argument("--port", type=int, default=22171, help="where its ssh is reached (22171)")
     parser.add_argument("--keep", action="store_true", help="leave the host running, and the reports")
@@ -47,6 +50,7 @@ class Table:
         self.folder = folder
         self.drawn = drawn
         self.seed = seed
+        self.commit = commit()
         self.shared: dict[str, Look] = {}
         self.held: dict[str, tuple[str, list[str]]] = {}
 
@@ -67,7 +71,8 @@ class Table:
     def play(self, cell: dict[str, Any]) -> dict[str, Any]:
         """The row of one cell."""
         user = cell.get("as", "root")
-        row = {"collector": cell["collector"], "way": cell["way"], "what": cell["what"], "as": user, "mock": cell.get("mock"), "known": cell.get("known"), "wrong": []}
+        row = {"collector": cell["collector"], "way": cell["way"], "what": cell["what"], "as": user, "mock": cell.get("mock"), "known": cell.get("known"), "wrong": [],
+               "commit": self.commit, "seed": self.seed}
         try:
             base = self.base(user)
             if not {"do", "outside", "url", "urls"} & set(cell):
@@ -116,9 +121,15 @@ def cells(asked: argparse.Namespace, randomly: random.Random) -> list[dict[str, 
     """Those of this run: first what is looked at as it is, then the others in random order, what ends a healthy host last."""
     names = asked.only.split(",") if asked.only else COLLECTORS
     ways = asked.way.split(",") if asked.way else WAYS
-    wanted = [cell for cell in DATA["cells"] if cell["collector"] in names and cell["way"] in ways]
+    wanted = [cell for cell in DATA["cells"] if cell["collector"] in names and cell["way"] in ways
+              and (not asked.what or re.search(asked.what, cell.get("what", "")))]
     randomly.shuffle(wanted)
     return sorted(wanted, key=lambda cell: (cell.get("last", False), "do" in cell or "outside" in cell))
+
+
+def kept(asked: argparse.Namespace) -> bool:
+    """Whether what this run finds is written down."""
+    return bool(asked.json or asked.update or not (asked.only or asked.way or asked.what))
 
 
 def order(row: dict[str, Any]) -> tuple[int, int]:
@@ -140,8 +151,8 @@ def play_all(asked: argparse.Namespace, table: Table, wanted: list[dict[str, Any
         rows.append(row)
         _report.say_row(row)
         rows.sort(key=order)
-        if asked.json or not (asked.only or asked.way):
-            _report.write(asked.json, about, rows)
+        if kept(asked):
+            _report.write(asked.json, about, rows, asked.update)
     return rows
 
 
@@ -171,8 +182,8 @@ def main() -> int:
         say(str(problem))
         return 2
     bad = [row for row in rows if row["wrong"]]
-    if asked.json or not (asked.only or asked.way):
-        _report.write(asked.json, dict(about, seconds=round(time.monotonic() - started)), rows)
+    if kept(asked):
+        _report.write(asked.json, dict(about, seconds=round(time.monotonic() - started)), rows, asked.update)
     print("table: {0} cells as they must be, {1} not, {2} that there are not, {3:.0f} s; seed {4}".format(
         sum("none" not in row and not row["wrong"] for row in rows), len(bad), sum("none" in row for row in rows), time.monotonic() - started, seed))
     return 1 if bad else 0
