@@ -153,3 +153,11 @@ def test_a_process_that_is_no_cron_any_more_has_no_jobs(host: Host) -> None:
     host.process(44, 1, "bash", ["bash"], [45])
     host.process(45, 44, "sleep", ["sleep", "5"])
     assert _cron_runs.look(host.machine(), 0.0) is None
+
+
+@pytest.mark.parametrize("text,reason", [("rubbish\n=\n", "was not understood"), ("Id=a.timer\n" * 100000, "too long")])
+def test_what_is_no_answer_about_timers(host: Host, text: str, reason: str) -> None:
+    host.file("/etc/crontab", "* * * * * me job\n")
+    host.timers(text)
+    reading = collect(host)
+    assert reading.status == "partial" and reason in reading.reason and reading.data["timers"] is None and len(reading.data["cron"]) == 1
