@@ -25,7 +25,8 @@ DATA: dict[str, Any] = yaml.safe_load((HERE / "cells.yml").read_text(encoding="u
 WAYS = ("works", "absent", "denied", "hangs", "rubbish")
 COLLECTORS = list(DATA["documents"])
 
-# What may be more or less complete from one minute to the next by itself: how far the kernel's log reaches, how many units spoke, whose memory was read in time.
+# What may be more or less complete from one minute to the next by itself: how far the kernel's log reaches, how many units spoke, whose memory was
+# read in time.
 DRIFTS = {"oom": "reaches back", "logs": "are shown", "services": "PSS not read"}
 # With more tasks than this for each processor the time is the machine's and not the product's.
 BUSY = 1.5
@@ -95,6 +96,12 @@ def _rules() -> tuple[Any, Any]:
 def running() -> float:
     """How many tasks ran for each processor in the last minute."""
     return os.getloadavg()[0] / (os.cpu_count() or 1)
+
+
+def cut_short(found: Look, but: str = "") -> bool:
+    """Whether the machine was too busy to let the collectors end, that of the cell itself left aside: it says nothing of the product then."""
+    rows = [row for name, row in found.snapshot.get("collectors", {}).items() if name != but]
+    return found.busy > BUSY and any(row["status"] == "error" and re.search("^not (finished|begun)", row["reason"] or "") for row in rows)
 
 
 def at(document: Any, path: str) -> Any:

@@ -55,19 +55,26 @@ def _plain(text: str, most: int) -> str:
     return " ".join(text.replace("|", "/").replace("<", "(").replace(">", ")").split())[:most]
 
 
+def _late(content: dict[str, Any]) -> str:
+    slowest = max((row.get("module_s") or 0) for row in content["rows"])
+    return ("{0} came later than that while more than {1:g} tasks ran for each processor of the machine, which is shared: `late` below, with how many."
+            " The module itself took at most {2} s.".format(content["late"], BUSY, slowest))
+
+
 def _text(content: dict[str, Any]) -> str:
     rows = content["rows"]
     lines = ["<!--", "Copyright (c) 2026, oncall.pressure maintainers",
              "GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)",
              "SPDX-License-" + "Identifier: GPL-3.0-or-later", "-->", "", "# Every collector in every trouble", "",
-             "`make table`, {0}, commit {1}, seed {2}: {3} cells as they must be, {4} not. Made by the run; the full rows are in `table.json`, what is done in each"
-             " cell in `tests/table/cells.yml`.".format(content["date"], ", ".join(content["commits"]), content["seed"], content["passed"], content["failed"]), "",
-             "Each cell is one call of the snapshot module by Ansible over ssh with a window of {0:g} s; the snapshot must have arrived within {1:g} s of Ansible's start, "
-             "with the facts of all other collectors (the slowest took {2} s).".format(DATA["window_s"], DATA["within_s"], content["slowest_arrival_s"]),
-             *(["{0} snapshots came later than that while more than {1:g} tasks ran for each processor of the machine, which is shared: `late` below, with how many. "
-                "The module itself took at most {2} s.".format(content["late"], BUSY, max((row.get("module_s") or 0) for row in rows))] if content["late"] else []),
-             "A cell says the collector's status and after how many seconds the whole snapshot had arrived. `-`: there is no such cell; (m): the trouble is played"
-             " by something in the program's place; **!**: not as it must be.", "",
+             "`make table`, {0}, commit {1}, seed {2}: {3} cells as they must be, {4} not. Made by the run; the full rows are in `table.json`,"
+             " what is done in each cell in `tests/table/cells.yml`.".format(
+                 content["date"], ", ".join(content["commits"]), content["seed"], content["passed"], content["failed"]), "",
+             "Each cell is one call of the snapshot module by Ansible over ssh with a window of {0:g} s; the snapshot must have arrived within {1:g} s of"
+             " Ansible's start, with the facts of all other collectors (the slowest took {2} s).".format(
+                 DATA["window_s"], DATA["within_s"], content["slowest_arrival_s"]),
+             *([_late(content)] if content["late"] else []),
+             "A cell says the collector's status and after how many seconds the whole snapshot had arrived. `-`: there is no such cell; (m): the trouble is"
+             " played by something in the program's place; **!**: not as it must be.", "",
              "| collector | " + " | ".join(WAYS) + " |", "| --- " * (len(WAYS) + 1) + "|"]
     for name in COLLECTORS:
         cells = []

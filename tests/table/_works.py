@@ -78,16 +78,19 @@ def compared(host: Host, drawn: Drawn, snapshot: dict[str, Any]) -> dict[str, tu
     add("services", "systemctl, pgrep", ("main process of shop-web", at(snapshot, web + ".main_pid"), pid),
         ("its workers", len(at(snapshot, web + ".workers") or []), len(host.sh("pgrep -P " + pid).split())),
         ("its cgroup's processes", at(snapshot, web + ".processes"), len(host.sh("cat /proc/{0}/task/*/children".format(pid)).split()) + 1))
-    add("units", "systemctl show, the unit's text", ("restarts of shop-web", at(snapshot, web + ".restarts"), host.sh("systemctl show -P NRestarts shop-web").strip()),
+    restarts = host.sh("systemctl show -P NRestarts shop-web").strip()
+    add("units", "systemctl show, the unit's text", ("restarts of shop-web", at(snapshot, web + ".restarts"), restarts),
         ("workers", at(snapshot, web + ".settings.workers.value"), 2), ("timeout", at(snapshot, web + ".settings.timeout.value"), 60))
     add("nginx", "the requests that were made", ("requests of the last minutes, at least", (at(snapshot, "nginx.requests") or 0) >= drawn.requests, True),
         ("main process", at(snapshot, "nginx.main_pid"), host.sh("cat /run/nginx.pid").strip()))
     rows = at(snapshot, "postgres[0].by_application") or []
     mine = next((row for row in rows if row["name"] == drawn.word), {})
-    query = "select count(*), count(*) filter (where state = 'idle in transaction') from pg_stat_activity where application_name = '{0}'".format(drawn.word)
+    query = ("select count(*), count(*) filter (where state = 'idle in transaction') from pg_stat_activity"
+             " where application_name = '{0}'".format(drawn.word))
     total, idle = _sql(host, query).split("|")
-    add("postgres", "psql", ("sessions of an application", mine.get("sessions"), total), ("of these idle in transaction", mine.get("idle_in_transaction"), idle),
-        ("of these drawn", total, drawn.sessions), ("max_connections", at(snapshot, "postgres[0].max_connections"), _sql(host, "show max_connections")))
+    add("postgres", "psql", ("sessions of an application", mine.get("sessions"), total), ("of these drawn", total, drawn.sessions),
+        ("of these idle in transaction", mine.get("idle_in_transaction"), idle),
+        ("max_connections", at(snapshot, "postgres[0].max_connections"), _sql(host, "show max_connections")))
     queue = next((row for row in at(snapshot, "redis.servers[0].queues") or [] if row["name"] == drawn.word), {})
     add("redis", "redis-cli", ("jobs of a queue", queue.get("waiting"), host.sh("redis-cli llen rq:queue:" + drawn.word).strip()),
         ("of these drawn", queue.get("waiting"), drawn.queued),
@@ -96,7 +99,8 @@ def compared(host: Host, drawn: Drawn, snapshot: dict[str, Any]) -> dict[str, tu
     timers = host.sh("systemctl list-timers --no-legend --no-pager --plain | wc -l").strip()
     add("jobs", "crontab -l, systemctl list-timers", ("lines of a crontab", len(cron), host.sh("crontab -l -u ordinary | wc -l").strip()),
         ("of these drawn", len(cron), drawn.cron_lines), ("timers", len(at(snapshot, "jobs.timers") or []), timers))
-    add("health", "the answers that were asked for", ("good answers", at(snapshot, "health[0].good"), 3), ("status", at(snapshot, "health[0].status"), {"200": 3}))
+    add("health", "the answers that were asked for", ("good answers", at(snapshot, "health[0].good"), 3),
+        ("status", at(snapshot, "health[0].status"), {"200": 3}))
     add("containers", "docker ps", ("running", at(snapshot, "containers.counts.running"), len(host.sh("docker ps -q").split())),
         ("of these drawn", at(snapshot, "containers.counts.running"), drawn.containers),
         ("names", sorted(row["name"] for row in at(snapshot, "containers.containers") or []), sorted(host.sh("docker ps --format '{{.Names}}'").split())),

@@ -170,8 +170,8 @@ def stuck(path: str) -> None:
 def odd(seed: str) -> None:
     """A process whose name and arguments are random bytes."""
     draw = random.Random(seed)
-    words = [bytes(draw.randrange(1, 256) for dummy in range(draw.randrange(1, 300))) for dummy in range(40)] + [b"gunicorn: master [\x1b[31m]", b"-w", b"99999999999999999999"]
-    os.execv("/bin/sleep", [b"\xff\x1b[2J\n) R 1 1"] + [b"3600"] + [b"0"] * 0) if draw.random() < 0 else None
+    words = [bytes(draw.randrange(1, 256) for dummy in range(draw.randrange(1, 300))) for dummy in range(40)]
+    words += [b"gunicorn: master [\x1b[31m]", b"-w", b"9" * 20]
     with open("/proc/self/comm", "wb") as stream:
         stream.write(b") R 1\n\x1b[2J\xff")
     os.execv(sys.executable, [words[0].replace(b"\0", b" "), b"-c", b"import time; time.sleep(3600)"] + words[1:])
@@ -211,7 +211,8 @@ def ready() -> str:
     bad = [unit for unit, state in zip(UNITS, said) if state != "active"]
     if bad:
         return "not active: " + ", ".join(bad)
-    for words, wanted in ((["redis-cli", "ping"], "PONG"), (["runuser", "-u", "postgres", "--", "psql", "-Atc", "select 1"], "1"), (["docker", "ps", "-q"], "")):
+    as_postgres = ["runuser", "-u", "postgres", "--", "psql", "-Atc", "select 1"]
+    for words, wanted in ((["redis-cli", "ping"], "PONG"), (as_postgres, "1"), (["docker", "ps", "-q"], "")):
         done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=20, cwd="/")
         if done.returncode != 0 or wanted not in done.stdout:
             return "%s: %s" % (words[0], done.stdout[-200:])

@@ -52,7 +52,8 @@ def crontabs(machine: Machine) -> tuple[list[Tab], list[str]]:
     problems: list[str] = []
     mounts = Mounts(machine)
     places = [("/etc/crontab", None)]
-    places += [("/etc/cron.d/" + name, None) for name in _names(machine, mounts, "/etc/cron.d", problems) if _is_read(name, machine.exists("/etc/debian_version"))]
+    debian = machine.exists("/etc/debian_version")
+    places += [("/etc/cron.d/" + name, None) for name in _names(machine, mounts, "/etc/cron.d", problems) if _is_read(name, debian)]
     for spool in SPOOLS:
         places += [("%s/%s" % (spool, name), name) for name in _names(machine, mounts, spool, problems) if not name.startswith(".") and "~" not in name]
     if len(places) > _FILES:

@@ -10,7 +10,6 @@ Private to oncall.pressure: no stable interface. Only /proc is read, and links a
 from __future__ import annotations
 
 import re
-import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _proc

@@ -43,8 +43,9 @@ STILL_S = 4.0
 _LOOK_EVERY_S = 0.4
 
 
-#: A child that the kernel holds in a read says no more than that.
-_LATE = "not finished after %.1f s, stopped: something that it reads or asks does not answer, for example a file system (see dmesg and /proc/mounts)"
+#: What is known of a child that had to be stopped: it waited, or it was at work still.
+_WAITED = "not finished after %.1f s, stopped: what it reads or asks does not answer, for example a file system (see dmesg and /proc/mounts)"
+_WORKED = "not finished after %.1f s, stopped at work: this host is too busy, or there is too much to read (a longer timeout may help)"
 
 
 class Reading(t.NamedTuple):
@@ -158,7 +159,7 @@ def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Op
         for descriptor, (name, pid, dummy) in running.items():
             os.close(descriptor)
             _kill(pid)
-            rows[name] = _row(error(_LATE % limit_s), time.monotonic() - started)
+            rows[name] = _row(error((_WORKED if time.monotonic() - moved < STILL_S else _WAITED) % limit_s), time.monotonic() - started)
         for name, dummy in waiting:
             rows[name] = _row(error("not begun: others did not end in %.1f s" % limit_s), time.monotonic() - started)
     return Run({name: rows[name] for name in collectors}, _larger(most, _pss_bytes(machine, [])))
