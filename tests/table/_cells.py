@@ -189,7 +189,7 @@ def _others(cell: dict[str, Any], found: Look, base: Look | None) -> list[str]:
             allowed = {"absent"}
         if row["status"] not in allowed:
             wrong.append("{0} beside it is {1} ({2}), not {3}".format(name, row["status"], row["reason"], before))
-        elif name not in cell.get("others", {}):
+        elif name not in cell.get("others", {}) and before in ("ok", "partial"):
             wrong += ["{0} beside it is null".format(path) for path in DATA["documents"][name]
                       if at(base.snapshot, path) is not None and at(found.snapshot, path) is None]
     return wrong

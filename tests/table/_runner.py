@@ -66,6 +66,7 @@ class Table:
             self.shared[user] = found
             if user == "root":
                 self.held = _works.compared(self.host, self.drawn, self.shared[user].snapshot)
+                _works.ended(self.host, self.drawn)
         return self.shared[user]
 
     def script(self, text: str) -> str:
@@ -128,6 +129,8 @@ class Table:
         """The host without a past."""
         self.host.up(self.drawn.word, self.drawn.containers)
         _works.prepare(self.host, self.drawn)
+        if "root" in self.shared:
+            _works.ended(self.host, self.drawn)
 
 
 def cells(asked: argparse.Namespace, randomly: random.Random) -> list[dict[str, Any]]:

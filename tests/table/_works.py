@@ -52,6 +52,11 @@ sleep 2
            open=drawn.open_transactions))
 
 
+def ended(host: Host, drawn: Drawn) -> None:
+    """End the transactions that were held open: what is open for minutes is an incident of its own, and no host in it would be called healthy."""
+    _sql(host, "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = '{0}'".format(drawn.word))
+
+
 def _sql(host: Host, query: str) -> str:
     return host.sh("cd /; runuser -u postgres -- psql -Atc \"{0}\"".format(query)).strip()
 
