@@ -11,11 +11,11 @@ import mmap
 import os
 import random
 import socket
-import stat
 import subprocess
 import sys
 import time
 import urllib.request
+from typing import Callable
 
 #: What belongs to a snapshot and must not outlive it.
 OURS = ("AnsiballZ", "ansible-tmp", "ansible_collections", "systemctl show", "journalctl --no-pager", "psql -")
@@ -107,7 +107,7 @@ def listen(where: str, way: str, seed: str, name: str, user: str) -> None:
             pass
 
 
-def fork_away(work: object, *given: object) -> None:
+def fork_away(work: Callable[..., None], *given: str) -> None:
     """Do it in the background, told apart by the session of its own."""
     if os.fork():
         time.sleep(0.3)
@@ -118,7 +118,7 @@ def fork_away(work: object, *given: object) -> None:
         os.dup2(null, number)
     with open("/run/table.pids", "a", encoding="ascii") as stream:
         stream.write("%d\n" % os.getpid())
-    work(*given)  # type: ignore[operator]
+    work(*given)
 
 
 def end_all() -> None:
@@ -249,8 +249,6 @@ def main() -> None:
                 stream.write(rubbish(int(count), seed))
                 time.sleep(3600)
         fork_away(hold, given[0], given[1], given[2])
-    elif what == "is-socket":
-        print(stat.S_ISSOCK(os.stat(given[0]).st_mode))
     else:
         sys.exit("unknown: " + what)
 
