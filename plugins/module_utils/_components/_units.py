@@ -170,9 +170,9 @@ def _environment(machine: Machine, unit: str, merged: t.Mapping[str, list[_unit_
     missing = False
     for file in merged.get("EnvironmentFile", []):
         path = _unit_file.specifiers(file.value.strip("\"'").lstrip("-"), unit)
-        text, dummy = _settings.read_regular(machine, path)
+        text, why = _settings.read_regular(machine, path)
         if text is None:
-            missing = missing or machine.exists(path)
+            missing = missing or why not in ("No such file or directory", "Not a directory")
             continue
         for name, entry in _unit_file.environment_file(path, text).items():
             found[name] = Variable(entry.value, Origin("environment_file", "%s:%d" % (entry.path, entry.line)))

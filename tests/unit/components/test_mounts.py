@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.oncall.pressure.plugins.module_utils._components import _crontabs, _oom_sources
+from ansible_collections.oncall.pressure.plugins.module_utils._components import _crontabs, _oom_sources, _settings
 from ansible_collections.oncall.pressure.plugins.module_utils._components._mounts import MayHang, Mounts
 from ansible_collections.oncall.pressure.plugins.module_utils._components._nginx_files import Master, View
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
@@ -77,6 +77,14 @@ def test_crontabs(host: Path) -> None:
     tabs, problems = _crontabs.crontabs(Machine(str(host)))
     assert [tab.path for tab in tabs] == ["/etc/crontab"]
     assert "/var/spool/cron/crontabs: it lies on fuse.sshfs, a file system that may hang: not read" in problems
+
+
+def test_settings_of_a_service(host: Path) -> None:
+    write(host, "/mnt/far/gunicorn.conf.py", "workers = 3\n")
+    write(host, "/srv/gunicorn.conf.py", "workers = 3\n")
+    machine = Machine(str(host))
+    assert _settings.read_regular(machine, "/mnt/far/gunicorn.conf.py") == (None, "it lies on fuse.sshfs, a file system that may hang: not read")
+    assert _settings.read_regular(machine, "/srv/gunicorn.conf.py") == ("workers = 3\n", None)
 
 
 def test_the_log_of_the_kernel(host: Path) -> None:
