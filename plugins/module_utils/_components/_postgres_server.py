@@ -197,7 +197,9 @@ def _ask(machine: Machine, server: Server, folder: str, database: str, window_s:
     lacking = [name for name in (("now", "locks", "first", "second") if window_s > 0 else ("now", "locks")) if name not in parts]
     if lacking:
         about = " and ".join(_ABOUT[name] for name in lacking)
-        return Answer("partial", "no answer about %s: %s" % (about, said or "nothing was said"), parts, database, False)
+        # ours goes first where memory runs out
+        ended = "psql was ended by signal %d" % -outcome.status if outcome.status is not None and outcome.status < 0 else "nothing was said"
+        return Answer("partial", "no answer about %s: %s" % (about, said or ended), parts, database, False)
     return Answer("ok", None, parts, database, False)
 
 
