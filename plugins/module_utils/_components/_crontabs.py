@@ -67,7 +67,8 @@ def crontabs(machine: Machine) -> tuple[list[Tab], list[str]]:
             continue
         except OSError as problem:
             problems.append(clean(path, 200) + _why(problem))
-    return found, problems[:20]
+    # one folder of them lies in another
+    return found, list(dict.fromkeys(problems))[:20]
 
 
 def _names(machine: Machine, mounts: Mounts, folder: str, problems: list[str]) -> list[str]:
