@@ -46,6 +46,7 @@ options:
   timeout:
     description:
       - How long any collector may take, the window included, in seconds. It is stopped then and the others' results are returned.
+      - Where nothing that is left uses the processor any more, that is done seven seconds after the window.
     type: float
     default: 15.0
   health_urls:

@@ -13,6 +13,7 @@ import re
 import stat
 import typing as t
 
+from ansible_collections.oncall.pressure.plugins.module_utils._components._mounts import MayHang, Mounts
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _crontab
@@ -49,31 +50,40 @@ def crontabs(machine: Machine) -> tuple[list[Tab], list[str]]:
     """Every crontab that cron reads, and what could not be read."""
     found: list[Tab] = []
     problems: list[str] = []
+    mounts = Mounts(machine)
     places = [("/etc/crontab", None)]
-    places += [("/etc/cron.d/" + name, None) for name in _names(machine, "/etc/cron.d", problems) if _is_read(name, machine.exists("/etc/debian_version"))]
+    debian = machine.exists("/etc/debian_version")
+    places += [("/etc/cron.d/" + name, None) for name in _names(machine, mounts, "/etc/cron.d", problems) if _is_read(name, debian)]
     for spool in SPOOLS:
-        places += [("%s/%s" % (spool, name), name) for name in _names(machine, spool, problems) if not name.startswith(".") and "~" not in name]
+        places += [("%s/%s" % (spool, name), name) for name in _names(machine, mounts, spool, problems) if not name.startswith(".") and "~" not in name]
     if len(places) > _FILES:
         problems.append("only %d of %d crontabs were read" % (_FILES, len(places)))
     for path, user in places[:_FILES]:
         try:
+            mounts.check(path)
             if stat.S_ISREG(machine.stat(path).st_mode):
                 found.append(Tab(path, user is None, user, machine.read(path)))
         except FileNotFoundError:
             continue
         except OSError as problem:
-            problems.append("%s may not be read (%s)" % (clean(path, 200), problem.strerror))
-    return found, problems[:20]
+            problems.append(clean(path, 200) + _why(problem))
+    # one folder of them lies in another
+    return found, list(dict.fromkeys(problems))[:20]
 
 
-def _names(machine: Machine, folder: str, problems: list[str]) -> list[str]:
+def _names(machine: Machine, mounts: Mounts, folder: str, problems: list[str]) -> list[str]:
     try:
+        mounts.check(folder)
         return sorted(machine.names(folder))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as problem:
-        problems.append("%s may not be read (%s)" % (folder, problem.strerror))
+        problems.append(folder + _why(problem))
         return []
+
+
+def _why(problem: OSError) -> str:
+    return (": %s" if isinstance(problem, MayHang) else " may not be read (%s)") % problem.strerror
 
 
 def _is_read(name: str, debian: bool) -> bool:

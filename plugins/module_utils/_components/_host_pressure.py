@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components._own_root import OwnRoot, own_root
 from ansible_collections.oncall.pressure.plugins.module_utils._host._cgroups import Cgroups, CpuTime
-from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, Reading, ok, partial
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, Reading, error, ok, partial
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _proc
@@ -47,6 +47,14 @@ class _Sample(t.NamedTuple):
 
 def collect(machine: Machine, options: Options) -> Reading:
     """``{"host": ..., "machine": ...}`` in the shape of docs/architecture.md."""
+    try:
+        return _collect(machine, options)
+    except (ValueError, IndexError, KeyError) as problem:
+        # what stands there is another's file system over the kernel's (lxcfs, a sandbox)
+        return error("a table of /proc was not understood (%s): see what is mounted over it" % clean(str(problem), 100))
+
+
+def _collect(machine: Machine, options: Options) -> Reading:
     root = own_root(machine)
     cgroups = Cgroups(machine)
     first = _sample(machine, cgroups, root)

@@ -18,7 +18,7 @@ import typing as t
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _cron_runs, _job_lists, _job_times
 from ansible_collections.oncall.pressure.plugins.module_utils._components._crontabs import Entry, crontabs, entries_of
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, Reading, absent, denied, ok, partial
-from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
+from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import OUTPUT_LIMIT, Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, decode
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _crontab, _unit_file
 
@@ -101,10 +101,13 @@ def timers(machine: Machine) -> tuple[list[dict[str, t.Any]] | None, str | None]
         return None, "there is no systemctl: timers are not known"
     if outcome.timed_out:
         return None, "systemctl did not answer within %g s" % _TIME_LIMIT_S
-    if outcome.status != 0:
-        return None, "systemctl show: " + (decode(outcome.err).strip().split("\n")[0] or "status %s" % outcome.status)
+    out = decode(outcome.out)
+    answer = _unit_file.shown(out)
+    problem = _unit_file.trouble(outcome.status, out, decode(outcome.err), answer, len(outcome.out) + len(outcome.err) >= OUTPUT_LIMIT)
+    if problem is not None:
+        return None, problem
     now, uptime_s = machine.now(), machine.uptime_s()
-    found = [timer(shown, now, uptime_s) for shown in _unit_file.shown(decode(outcome.out))
+    found = [timer(shown, now, uptime_s) for shown in answer
              if shown.get("LoadState") == "loaded" and shown.get("ActiveState") == "active"]
     problem = "only %d of %d timers are shown" % (_TIMERS, len(found)) if len(found) > _TIMERS else None
     return sorted(found, key=lambda row: (row["next_in_s"] is None, row["next_in_s"], row["id"]))[:_TIMERS], problem

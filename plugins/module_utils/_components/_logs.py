@@ -144,7 +144,8 @@ def _ask(machine: Machine, window: _Window) -> tuple[bytes, Reading]:
             # before systemd 236
             outcome = machine.run(words, JOURNAL_SECONDS, JOURNAL_BYTES)
     except FileNotFoundError:
-        return b"", absent("no journalctl here")
+        # journald runs, and what it holds is not read: that is no host without a journal
+        return b"", error("there is no journalctl: what services say to the journal is not known")
     except OSError as problem:
         return b"", error("the journal: %s" % clean(problem.strerror or str(problem), 100))
     if outcome.timed_out and not outcome.out:

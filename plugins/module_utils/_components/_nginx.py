@@ -14,6 +14,7 @@ import posixpath
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _nginx_files, _nginx_settings
+from ansible_collections.oncall.pressure.plugins.module_utils._components._mounts import MayHang
 from ansible_collections.oncall.pressure.plugins.module_utils._components._nginx_files import LogPlace, Master, View
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, Reading, absent, denied, error, ok, partial
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
@@ -234,7 +235,7 @@ def _add_log(view: View, log: _nginx_config.Log, formats: t.Mapping[str, tuple[s
                 raise FileNotFoundError(2, "not found", log.path)
             place = view.log(path)
         except OSError as problem:
-            status = "denied" if isinstance(problem, PermissionError) else "absent"
+            status = "denied" if isinstance(problem, PermissionError) else ("error" if isinstance(problem, MayHang) else "absent")
             found.rows.append(_row(path or log.path or "access.log", log.format, status, problem.strerror or "cannot be read"))
             continue
         if place.real.startswith(("/dev/", "/proc/self/")):

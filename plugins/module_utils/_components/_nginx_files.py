@@ -16,6 +16,7 @@ import stat
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components._daemons import Daemons, root_of, running
+from ansible_collections.oncall.pressure.plugins.module_utils._components._mounts import MayHang, Mounts
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 
 # Where packages put the configuration; asked for in this order where the command line does not say it.
@@ -68,11 +69,12 @@ class View:
     def __init__(self, machine: Machine, master: Master) -> None:
         self._machine = machine
         self._master = master
+        self._mounts = Mounts(machine, str(master.pid) if master.root else "self")
 
     def real(self, path: str) -> str:
         """Our path of the master's. Links are followed here, one by one, so that an absolute one stays inside a container's root.
 
-        Raises OSError where links go round.
+        Raises OSError where links go round, and MayHang where a part of it lies on a file system that may hang.
         """
         root = self._master.root
         done, waiting, links = "", [part for part in path.split("/") if part not in ("", ".")], 0
@@ -82,6 +84,9 @@ class View:
                 done = done.rpartition("/")[0]
                 continue
             place = done + "/" + part
+            kind = self._mounts.kind(place)
+            if kind:
+                raise MayHang(kind, path)
             try:
                 target = self._machine.link(root + place)
             except OSError:
@@ -109,7 +114,7 @@ class View:
             return master.config if master.config.startswith("/") else posixpath.join(master.prefix or "/etc/nginx", master.config)
         if master.prefix:
             return posixpath.join(master.prefix, "conf/nginx.conf")
-        return next((path for path in _CONFIGS if self._machine.exists(self.real(path))), None)
+        return next((path for path in _CONFIGS if self._exists(path)), None)
 
     def glob(self, pattern: str) -> list[str]:
         """The paths that match, sorted, as glob(3) gives them to nginx. Folders that may not be read give none."""
@@ -127,7 +132,16 @@ class View:
                 hidden = part.startswith(".")
                 matching += [path + "/" + name for name in names if fnmatch.fnmatchcase(name, part) and (hidden or not name.startswith("."))]
             found = matching[:_GLOB_LIMIT]
-        return [path for path in found if self._machine.exists(self.real(path))]
+        return [path for path in found if self._exists(path)]
+
+    def _exists(self, path: str) -> bool:
+        """Whether there is something at a path; true where that may not be looked at, so that whoever reads it says why it is not read."""
+        try:
+            return self._machine.exists(self.real(path))
+        except MayHang:
+            return True
+        except OSError:
+            return False
 
     def folder(self, path: str) -> bool:
         """Whether there is a folder at a path."""
@@ -149,9 +163,9 @@ class View:
             if path.endswith(tail):
                 return path
         if not written:
-            return next((path for path in (_DEFAULT_LOGS if name == "access.log" else _DEFAULT_ERRORS) if self._machine.exists(self.real(path))), None)
+            return next((path for path in (_DEFAULT_LOGS if name == "access.log" else _DEFAULT_ERRORS) if self._exists(path)), None)
         prefixes = (self._master.prefix,) if self._master.prefix else _PREFIXES
-        return next((prefix + tail for prefix in prefixes if self._machine.exists(self.real(prefix + tail))), None)
+        return next((prefix + tail for prefix in prefixes if self._exists(prefix + tail)), None)
 
     def _opened(self) -> list[str]:
         folder = "/proc/%d/fd" % self._master.pid

@@ -14,6 +14,7 @@ import re
 import time
 import typing as t
 
+from ansible_collections.oncall.pressure.plugins.module_utils._components._mounts import Mounts
 from ansible_collections.oncall.pressure.plugins.module_utils._host._kernel_log import read_ring
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, decode
@@ -159,8 +160,10 @@ def _journalctl(machine: Machine, words: list[str]) -> tuple[bytes, str | None]:
 def log_file(machine: Machine) -> Source:
     """The end of the file that a syslog daemon writes. Raises Unreadable."""
     problems = []
+    mounts = Mounts(machine)
     for path in _FILES:
         try:
+            mounts.check(path)
             with machine.open(path) as stream:
                 size = stream.seek(0, 2)
                 stream.seek(max(size - FILE_LIMIT, 0))

@@ -31,7 +31,7 @@ _BLOCKED = 50
 _TEXT = 300
 
 #: Together with the window no server is waited for any longer, however many there are.
-_LIMIT_S = 7.5
+_LIMIT_S = 6.5
 
 #: What can still be asked in so little time is not worth the connection.
 _LEAST_S = 3.0

@@ -214,7 +214,9 @@ def converse(machine: Machine, call: Call, window_s: float, limit_s: float) -> A
     lacking = [name for name in (("now", "locks", "first", "second") if window_s > 0 else ("now", "locks")) if name not in parts]
     if lacking:
         about = " and ".join(_ABOUT[name] for name in lacking)
-        return Answer("partial", "no answer about %s: %s" % (about, said or "nothing was said"), parts, call.database, False)
+        # ours goes first where memory runs out
+        ended = "psql was ended by signal %d" % -outcome.status if outcome.status is not None and outcome.status < 0 else "nothing was said"
+        return Answer("partial", "no answer about %s: %s" % (about, said or ended), parts, call.database, False)
     return Answer("ok", None, parts, call.database, False)
 
 

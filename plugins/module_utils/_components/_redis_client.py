@@ -215,4 +215,4 @@ def _denied(info: _resp.Failure, refused: bool, config: Config | None, login: Lo
         return "it refuses the username or the password that redis_info was given"
     if refused and config is not None:
         return "it refuses the password in %s: set username and password of redis_info" % clean(config.path, 120)
-    return "it wants a password: become root where its configuration file holds one, or set username and password of redis_info"
+    return "it wants a password that is not known: become root where its configuration file holds one, or set username and password of redis_info"

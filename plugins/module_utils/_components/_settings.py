@@ -9,10 +9,12 @@ Private to oncall.pressure: no stable interface. Read-only: files are read as te
 
 from __future__ import annotations
 
+import functools
 import re
 import stat
 import typing as t
 
+from ansible_collections.oncall.pressure.plugins.module_utils._components._mounts import Mounts
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import READ_LIMIT, Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _command_line, _python_literals, _shell_words
@@ -151,12 +153,20 @@ def hidden(launch: Launch) -> str | None:
 def read_regular(machine: Machine, path: str) -> tuple[str | None, str | None]:
     """The text of a regular file of at most 256 KiB, or (null, why not)."""
     try:
+        if not path.startswith("/proc/"):
+            _mounts_of(machine).check(path)
         if not stat.S_ISREG(machine.stat(path).st_mode):
             return None, "no regular file"
         text = machine.text(path, READ_LIMIT + 1)
     except OSError as problem:
         return None, problem.strerror or "cannot be read"
     return (None, "larger than 256 KiB") if len(text) > READ_LIMIT else (text, None)
+
+
+@functools.lru_cache(maxsize=2)
+def _mounts_of(machine: Machine) -> Mounts:
+    """Read once for all the files of a look."""
+    return Mounts(machine)
 
 
 def absolute(launch: Launch, path: str) -> str | None:

@@ -17,7 +17,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._components import
 from ansible_collections.oncall.pressure.plugins.module_utils._components._recognise import recognise
 from ansible_collections.oncall.pressure.plugins.module_utils._components._settings import Launch, Origin, Variable
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, Reading, absent, ok, partial
-from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
+from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import OUTPUT_LIMIT, Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import decode
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _command_line, _unit_file
 
@@ -72,14 +72,15 @@ def _units(machine: Machine, found: t.Mapping[int, _launches.Process]) -> tuple[
         outcome = machine.run(SHOW, _TIME_LIMIT_S)
     except FileNotFoundError:
         return {}, "there is no systemctl: states of units are not known"
-    problem = None
+    out = decode(outcome.out)
+    answer = _unit_file.shown(out)
     if outcome.timed_out:
-        problem = "systemctl did not answer within %g s" % _TIME_LIMIT_S
-    elif outcome.status != 0:
-        problem = "systemctl show: " + (decode(outcome.err).strip().split("\n")[0] or "status %s" % outcome.status)
+        problem: str | None = "systemctl did not answer within %g s" % _TIME_LIMIT_S
+    else:
+        problem = _unit_file.trouble(outcome.status, out, decode(outcome.err), answer, len(outcome.out) + len(outcome.err) >= OUTPUT_LIMIT)
     units: dict[str, dict[str, t.Any]] = {}
     uptime_s = machine.uptime_s()
-    for shown in _unit_file.shown(decode(outcome.out)):
+    for shown in answer:
         unit = shown.get("Id", "")
         if not unit or shown.get("LoadState") == "not-found" or (shown.get("ActiveState") == "inactive" and shown.get("Result", "success") == "success"):
             continue
@@ -169,9 +170,9 @@ def _environment(machine: Machine, unit: str, merged: t.Mapping[str, list[_unit_
     missing = False
     for file in merged.get("EnvironmentFile", []):
         path = _unit_file.specifiers(file.value.strip("\"'").lstrip("-"), unit)
-        text, dummy = _settings.read_regular(machine, path)
+        text, why = _settings.read_regular(machine, path)
         if text is None:
-            missing = missing or machine.exists(path)
+            missing = missing or why not in ("No such file or directory", "Not a directory")
             continue
         for name, entry in _unit_file.environment_file(path, text).items():
             found[name] = Variable(entry.value, Origin("environment_file", "%s:%d" % (entry.path, entry.line)))

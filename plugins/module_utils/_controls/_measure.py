@@ -30,7 +30,7 @@ _ELSEWHERE = {
     "containerd": "it runs in a container: change its command or environment where the container is declared and recreate it",
     "kubernetes": "it is run by Kubernetes: change the command, the environment or the replicas in its Deployment, and let it roll out",
     "user": "it is run by a user's own service manager: the user changes the unit in ~/.config/systemd/user and restarts it",
-    "session": "it was started by hand in a login session: whoever started it starts it again with fewer",
+    "session": "it was started by hand in a login session; whoever started it starts it again with fewer",
     "none": "no service manager runs it: whoever started it starts it again with fewer",
 }
 

@@ -34,8 +34,18 @@ ADDRESS_SPACE_LIMIT = 512 * 1024 * 1024
 #: How many collectors run at once. Most wait for the window or end in a moment, and each holds some MiB that a sick host may not have.
 AT_ONCE = 7
 
+#: A host of which some may be known in time is better than one of which all is known late: this long after the window the collectors that are left are
+#: stopped, where none of them used the processor or ended for as long as the second says. What is only slow, on a machine that is busy, may go on.
+PATIENCE_S = 7.0
+STILL_S = 4.0
+
 #: How often the memory of all processes is added up.
 _LOOK_EVERY_S = 0.4
+
+
+#: What is known of a child that had to be stopped: it waited, or it was at work still.
+_WAITED = "not finished after %.1f s, stopped: what it reads or asks does not answer, for example a file system (see dmesg and /proc/mounts)"
+_WORKED = "not finished after %.1f s, stopped at work: this host is too busy, or there is too much to read (a longer timeout may help)"
 
 
 class Reading(t.NamedTuple):
@@ -116,6 +126,10 @@ def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Op
     # what exists now is shared with the children as long as nobody writes to it; the collector of garbage would
     gc.freeze()
     waiting = list(collectors.items())
+    # who watches for longer waits between two samples
+    watched_s = max(options.window_s, options.memory_window_s)
+    used: dict[int, int] = {}
+    moved = started
     with selectors.DefaultSelector() as selector:
         look = started + _LOOK_EVERY_S
         while running or waiting:
@@ -131,13 +145,18 @@ def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Op
             if not running:
                 break
             now = time.monotonic()
+            if now < started + limit_s and now >= started + watched_s + PATIENCE_S and now - moved >= STILL_S:
+                limit_s = now - started
             if now >= started + limit_s:
                 break
             if now >= look:
                 look = now + _LOOK_EVERY_S
                 most = _larger(most, _pss_bytes(machine, [row[1] for row in running.values()]))
+                if _any_moved([row[1] for row in running.values()], used):
+                    moved = now
             for key, dummy in selector.select(min(started + limit_s, look) - now):
                 name, pid, parts = running[key.fd]
+                moved = time.monotonic()
                 data = os.read(key.fd, 65536)
                 if data and sum(map(len, parts)) <= DOCUMENT_LIMIT:
                     parts.append(data)
@@ -149,10 +168,25 @@ def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Op
         for descriptor, (name, pid, dummy) in running.items():
             os.close(descriptor)
             _kill(pid)
-            rows[name] = _row(error("not finished after %.1f s, stopped" % limit_s), time.monotonic() - started)
+            rows[name] = _row(error((_WORKED if time.monotonic() - moved < STILL_S else _WAITED) % limit_s), time.monotonic() - started)
         for name, dummy in waiting:
             rows[name] = _row(error("not begun: others did not end in %.1f s" % limit_s), time.monotonic() - started)
     return Run({name: rows[name] for name in collectors}, _larger(most, _pss_bytes(machine, [])))
+
+
+def _any_moved(pids: t.Sequence[int], used: dict[int, int]) -> bool:
+    """Whether one of our children runs, waits for a processor, or used one since the last look, whose ticks are in ``used``."""
+    moved = False
+    for pid in pids:
+        try:
+            with open("/proc/%d/stat" % pid, "rb") as stream:
+                fields = stream.read(1024).rpartition(b")")[2].split()
+            ticks = sum(map(int, fields[11:15]))
+        except (OSError, ValueError):
+            continue
+        moved = moved or fields[:1] == [b"R"] or used.get(pid) != ticks
+        used[pid] = ticks
+    return moved
 
 
 def _larger(one: int | None, other: int | None) -> int | None:

@@ -24,7 +24,7 @@ TRIES: t.Final = 3
 TIMEOUT_S: t.Final = 4.0
 
 #: How long all tries may take besides the pauses between them, in seconds.
-LIMIT_S: t.Final = 8.0
+LIMIT_S: t.Final = 6.0
 
 
 class Answer(t.NamedTuple):

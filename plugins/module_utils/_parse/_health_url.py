@@ -36,7 +36,7 @@ def _problem(url: t.Any) -> str | None:
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         return "is no http or https URL with a host in it"
     if parts.username is not None or parts.password is not None:
-        return "holds a user or password: it would be seen in logs; name one that needs none"
+        return "holds a user or password, which would be seen in logs; name one that needs none"
     if any(ord(letter) < 33 or ord(letter) == 127 for letter in url):
         return "holds a blank or a control character"
     return None

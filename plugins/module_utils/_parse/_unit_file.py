@@ -149,6 +149,20 @@ def shown(text: str) -> list[dict[str, str]]:
     return units
 
 
+def trouble(status: int | None, out: str, err: str, units: t.Sequence[t.Mapping[str, str]], cut: bool) -> str | None:
+    """What is wrong with an answer of ``systemctl show``, null where nothing is. ``cut``: it was too long to be read to its end.
+
+    A program in its place may say anything: an answer that names no unit in one of its parts is none.
+    """
+    if cut:
+        return "systemctl show: its answer was too long and was not read to its end"
+    if status != 0:
+        return "systemctl show: " + (err.strip().split("\n")[0] or "status %s" % status)
+    if out.strip() and not all(unit.get("Id") for unit in units):
+        return "systemctl show: its answer was not understood"
+    return None
+
+
 def shown_argv(text: str) -> list[str]:
     """The arguments of the first ``{ path=... ; argv[]=... ; ...}`` that systemctl shows; its quoting is lost there."""
     found = re.search(r"argv\[\]=(.*?) ; ignore_errors=", text, re.DOTALL)

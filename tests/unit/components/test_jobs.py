@@ -292,3 +292,11 @@ def test_minutes_of_a_day_are_those_that_are_looked_at_one_by_one() -> None:
     for schedule in ("*/7 * * * *", "0 3 * * *", "59 23 28 2 5", "30 0-4/2 1 * mon", "@hourly", "@daily", "@reboot", "1 2 31 2 *"):
         one_by_one = _crontab.next_runs(schedule, now, 86400.0 - 30.0, 2000) or []
         assert _crontab.starts(schedule, now) == [int((moment - now.replace(second=0)).total_seconds()) // 60 for moment in one_by_one]
+
+
+@pytest.mark.parametrize("text,reason", [("rubbish\n=\n", "was not understood"), ("Id=a.timer\n" * 100000, "too long")])
+def test_what_is_no_answer_about_timers(host: Host, text: str, reason: str) -> None:
+    host.file("/etc/crontab", "* * * * * me job\n")
+    host.timers(text)
+    reading = collect(host)
+    assert reading.status == "partial" and reason in reading.reason and reading.data["timers"] is None and len(reading.data["cron"]) == 1

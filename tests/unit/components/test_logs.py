@@ -366,7 +366,7 @@ def test_denied(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     (Outcome(1, b"", b"Failed to open files: Bad message", False), "error", "journalctl: Failed to open files: Bad message"),
     (PermissionError(13, "Permission denied"), "error", "the journal: Permission denied"),
     (Outcome(0, b"", b"No journal files were found.\n", False), "absent", None),
-    (FileNotFoundError("journalctl"), "absent", None),
+    (FileNotFoundError("journalctl"), "error", "there is no journalctl: what services say to the journal is not known"),
 ])
 def test_a_journal_that_does_not_answer(host: Host, answer: t.Union[Outcome, Exception], status: str, reason: t.Optional[str]) -> None:
     host.journal(b"")

@@ -270,7 +270,7 @@ def test_a_file_that_the_process_may_not_read_is_not_its_own(host: Host) -> None
 
 
 @pytest.mark.parametrize("answer, status, said", [
-    ("-NOAUTH x\r\n", "denied", "wants a password"), ("-NOPERM x\r\n", "denied", "may not run INFO"),
+    ("-NOAUTH x\r\n", "denied", "wants a password that is not known: become root"), ("-NOPERM x\r\n", "denied", "may not run INFO"),
     ("-ERR operation not permitted\r\n", "denied", "password"), ("-ERR max number of clients reached\r\n", "error", "no more clients"),
     ("-BUSY Redis is busy\r\n", "error", "BUSY"), (":1\r\n", "error", "as Redis does"), ("$-1\r\n", "error", "as Redis does"),
     ("$2\r\nhi\r\n", "error", "as Redis does"), ("", "error", "closed the connection"), ("HTTP\r\n", "error", "as Redis does"),

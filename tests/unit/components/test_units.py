@@ -176,3 +176,16 @@ def test_a_process_of_our_own(tmp_path: Path) -> None:
     finally:
         child.kill()
         child.wait()
+
+
+@pytest.mark.parametrize("out,reason", [
+    ("\x1b[31m=\n\nrubbish=1\n", "systemctl show: its answer was not understood"),
+    ("Id=a.service\nLoadState=loaded\n\nrubbish\n\nx=y\n", "systemctl show: its answer was not understood"),
+    ("x" * (1 << 20), "systemctl show: its answer was too long and was not read to its end"),
+    ("", None),
+])
+def test_what_is_no_answer_of_systemctl(tmp_path: Path, out: str, reason: t.Optional[str]) -> None:
+    folder = _host(tmp_path)
+    (folder / "commands.json").write_text(json.dumps({"now": 1790000000, "commands": {" ".join(_units.SHOW): {"status": 0, "out": out}}}), encoding="utf-8")
+    reading = _collect(folder)
+    assert (reading.status, reading.reason) == ("partial" if reason else "ok", reason)

@@ -102,3 +102,21 @@ def test_what_had_no_turn_says_so() -> None:
     rows = run(**{"h%d" % number: hangs for number in range(_collect.AT_ONCE)}, last=good)
     assert rows["last"]["status"] == "error" and rows["last"]["reason"] == "not begun: others did not end in 2.0 s"
     assert list(rows)[-1] == "last"
+
+
+def test_what_only_waits_is_not_waited_for(monkeypatch: t.Any) -> None:
+    """Long before the limit, where nothing moves any more; what uses the processor goes on."""
+    monkeypatch.setattr(_collect, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(_collect, "STILL_S", 0.6)
+    rows = run_all({"hangs": hangs, "good": good}, Machine(), Options(window_s=0.1), 3600.0).rows
+    assert rows["good"]["status"] == "ok" and rows["hangs"]["status"] == "error" and "file system" in rows["hangs"]["reason"]
+    rows = run_all({"works": works}, Machine(), Options(window_s=0.1), 3600.0).rows
+    assert rows["works"]["status"] == "ok"
+
+
+def works(machine: Machine, options: Options) -> Reading:
+    """Uses the processor for a while."""
+    end = time.process_time() + 1.2
+    while time.process_time() < end:
+        pass
+    return _collect.ok({})
