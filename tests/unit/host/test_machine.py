@@ -77,6 +77,6 @@ def test_a_recording_is_all_that_a_replay_sees(tmp_path: pathlib.Path) -> None:
 def test_a_program_gets_no_more_memory_than_who_runs_it() -> None:
     """A collector's child has a limit that it cannot raise, root or not: to ask for more must not keep the program from running."""
     who = As(os.geteuid(), os.getegid(), (), "/", 2 ** 50)
-    rows = run_all({"one": lambda machine, options: ok(machine.run(["/bin/sh", "-c", "ulimit -v"], 5.0, 100, {"PATH": "/bin"}, who).out.decode())},
+    rows = run_all({"one": lambda machine, options: ok(machine.run(["/bin/sh", "-c", "ulimit -v"], 5.0, 100, {"PATH": "/bin"}, who).out.decode().strip())},
                    Machine(), Options(), 20.0).rows
     assert rows["one"]["status"] == "ok" and int(rows["one"]["data"]) * 1024 < 2 ** 50
