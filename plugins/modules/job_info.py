@@ -98,7 +98,7 @@ jobs:
     timers:
       description:
         - Timers of systemd that wait or run, the next first, at most 100. Null without systemd.
-        - Whether what they activate runs (RV(jobs.timers[].running), RV(jobs.timers[].since_s)) is null here; M(oncall.pressure.snapshot) tells it.
+        - Whether what they activate runs (C(running), C(since_s)) is null here; M(oncall.pressure.snapshot) tells it.
       type: list
       elements: dict
       sample:
