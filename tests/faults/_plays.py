@@ -16,6 +16,7 @@ import subprocess
 import time
 from typing import Any
 
+import _cases
 import _checks
 from _cases import spread
 from _common import ROOT
@@ -84,6 +85,8 @@ def part(benches: list[Bench], randomly: random.Random, fast: bool) -> list[dict
              for mitigation in ("lower_workers", "recycle_workers", "restart_service") for kind in KINDS for state in STATES]
     # Two for every kind and mitigation, each aimed at another state.
     chosen = [case for number, case in enumerate(cases) if (number + number // len(STATES)) % 3 == 0]
+    if _cases.NAMES is not None:
+        chosen = [case for case in cases if case["name"] in _cases.NAMES]
     for bench in benches:
         bench.ready_for = ""
     return spread(benches, chosen, attempt)
