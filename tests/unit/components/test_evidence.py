@@ -27,6 +27,9 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils import _evidence a
 
 Subject = t.Mapping[str, t.Any]
 
+#: Not that of an environment: a profiler that is installed there would be found beside it.
+PYTHON = os.path.realpath(sys.executable)
+
 SERVER = """\
 import socket, sys, time
 log = open(sys.argv[1], "a")
@@ -50,7 +53,7 @@ def _server(tmp_path: Path) -> t.Iterator[tuple[int, int, Path]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = dict(os.environ, SUPERVISOR_GROUP_NAME="shop-%d" % port, SUPERVISOR_PROCESS_NAME="shop-%d_00" % port)
-    with subprocess.Popen([sys.executable, str(script), str(log), str(port)], stdout=subprocess.PIPE, env=environment) as process:
+    with subprocess.Popen([PYTHON, str(script), str(log), str(port)], stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
         try:
             yield process.pid, port, log

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import typing as t
@@ -18,6 +19,9 @@ import pytest
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _hot_stacks, _snapshot, _stacks
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, Reading
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
+
+#: Not that of an environment: a profiler that is installed there would be found beside it.
+PYTHON = os.path.realpath(sys.executable)
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((ROOT / "roles" / "diagnose" / "files" / "schemas" / "snapshot.json").read_text(encoding="utf-8"))
@@ -67,7 +71,7 @@ def _shop(tmp_path: Path) -> t.Iterator[tuple[int, Path]]:
     """A Python process, and where a profiler of its own environment would lie."""
     script = tmp_path / "shop.py"
     script.write_text("import time\nprint(flush=True)\ntime.sleep(600)\n", encoding="utf-8")
-    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([PYTHON, str(script)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline()
         try:
             yield process.pid, tmp_path / "py-spy"
