@@ -52,7 +52,7 @@ def attempt(bench: Bench, case: dict[str, Any]) -> dict[str, Any]:
                  "lower_workers_workers": 2, "recycle_workers_max_requests": 500, "restart_service_warm": False}
     words = ["ansible-playbook", str(playbook), "-i", str(_checks.inventory(bench, folder)), "-e", json.dumps(variables)]
     said = folder / (bench.host.name + ".log")
-    row: dict[str, Any] = {"name": "{mitigation} {kind} aimed at {state}".format(**case), "wrong": []}
+    row: dict[str, Any] = {"name": case["name"], "wrong": []}
     with open(said, "wb") as stream:
         run = subprocess.Popen(words, cwd=str(ROOT), env=_checks.environment(), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True)
         try:
@@ -81,12 +81,12 @@ def attempt(bench: Bench, case: dict[str, Any]) -> dict[str, Any]:
 
 
 def part(benches: list[Bench], randomly: random.Random, fast: bool) -> list[dict[str, Any]]:
-    cases = [{"name": "{0} {1} {2}".format(mitigation, kind, state), "mitigation": mitigation, "kind": kind, "state": state}
+    cases = [{"name": "{0} {1} aimed at {2}".format(mitigation, kind, state), "mitigation": mitigation, "kind": kind, "state": state}
              for mitigation in ("lower_workers", "recycle_workers", "restart_service") for kind in KINDS for state in STATES]
     # Two for every kind and mitigation, each aimed at another state.
     chosen = [case for number, case in enumerate(cases) if (number + number // len(STATES)) % 3 == 0]
     if _cases.NAMES is not None:
-        chosen = [case for case in cases if "{mitigation} {kind} aimed at {state}".format(**case) in _cases.NAMES]
+        chosen = cases
     for bench in benches:
         bench.ready_for = ""
     return spread(benches, chosen, attempt)
