@@ -160,6 +160,9 @@ def record(program: str, name: str) -> None:
     if not link.is_symlink():
         link.symlink_to(ROOT, target_is_directory=True)
     machine = json.loads(str(run([sys.executable, str(SCENE / "take.py"), folder, json.dumps(asked)]).stdout))
+    failed = ["%s: %s" % (key, row["reason"]) for key, row in machine["collectors"].items() if row["status"] == "error"]
+    if failed:
+        raise LabError("of the machine was not measured " + "; ".join(failed))
     only_our_kernel(machine, ids)
     short = ["docker:" + one[:12] for one in ids]
     only_ours(machine, lambda found: found in short)
