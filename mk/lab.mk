@@ -25,7 +25,7 @@ lab-heal: venv ## undo every incident
 	@tests/lab/lab heal
 
 .PHONY: recordings
-recordings: venv ## record the snapshots in which a test finds what the runbooks ask for, from two containers of the lab (some minutes)
+recordings: venv-test ## record the snapshots in which a test finds what the runbooks ask for, from two containers of the lab (some minutes)
 	@tests/lab/record
 
 .PHONY: lab-down

@@ -12,6 +12,9 @@ import argparse
 import gzip
 import io
 import json
+import os
+import shlex
+import shutil
 import sys
 import tarfile
 import time
@@ -28,6 +31,13 @@ SCENE = ROOT / "tests" / "lab" / "scene"
 TRAFFIC_WINDOW_S = 60
 #: How long the scene runs before it is recorded: cron has begun a job twice by then, and the log reaches back for longer than the window.
 SETTLE_S = 130
+#: How long its memory is watched.
+MEMORY_WINDOW_S = 20
+#: Whose stacks are taken: what does nothing but make documents.
+STACKS_OF = "shop-report.service"
+
+#: The profiler that is put into the host, of `make venv-test`.
+PY_SPY = shutil.which("py-spy", path=os.path.dirname(sys.executable) + ":" + os.environ.get("PATH", ""))
 
 KERNEL = "6.1.0"
 
@@ -36,7 +46,7 @@ TRIES = 12
 
 
 def payload() -> bytes:
-    """The collection's plugins and the scene, as a tar archive."""
+    """The collection's plugins, the scene and the profiler, as a tar archive."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path in sorted((ROOT / "plugins").rglob("*.py")):
@@ -44,6 +54,7 @@ def payload() -> bytes:
         for path in sorted(SCENE.iterdir()):
             if path.is_file():
                 archive.add(str(path), "scene/" + path.name)
+        archive.add(str(PY_SPY), "scene/py-spy")
     return buffer.getvalue()
 
 
@@ -52,7 +63,7 @@ def start(program: str, name: str) -> None:
     how = options()["run"]
     labels = ["--label", "com.docker.compose.project=shop", "--label", "com.docker.compose.service="]
     words = [program, "run", "--detach", "--name", name, "--hostname", "shop-1", "--cgroupns", how["cgroupns_mode"], "--stop-signal", how["stop_signal"],
-             "--memory", "2g", "--cpus", "1.5", "--pids-limit", "800", *labels[:3], labels[3] + "web",
+             "--memory", "2g", "--cpus", "1.5", "--pids-limit", "800", *labels[:3], labels[3] + "web", *shlex.split(os.environ.get("LAB_RUN_OPTIONS", "")),
              "--health-cmd", "python3 -c \"import urllib.request as u; u.urlopen('http://127.0.0.1/')\"", "--health-interval", "10s"]
     for option, key in (("--volume", "volumes"), ("--cap-add", "capabilities"), ("--security-opt", "security_opts"), ("--tmpfs", "tmpfs")):
         for value in how[key]:
@@ -109,6 +120,9 @@ def only_ours(snapshot: dict[str, Any], ours: Callable[[Any], bool]) -> None:
     processes = snapshot["processes"]
     for part in ("top_cpu", "top_memory", "blocked"):
         processes[part] = [row for row in processes[part] if ours(row["service"])]
+    history = snapshot["memory_history"] or {"services": []}
+    history["services"] = [row for row in history["services"] if ours(row["id"])]
+    snapshot["collectors"]["memory_history"]["reason"] = None
     snapshot["host"]["sockets"]["listeners"] = []
     oom = snapshot["oom"]
     oom["services"] = {key: value for key, value in oom["services"].items() if ours(key)}
@@ -128,9 +142,10 @@ def record(program: str, name: str) -> None:
     ids = {str(run([program, "inspect", "--format", "{{.Id}}", one]).stdout).strip(): new
            for one, new in ((name, "1" * 64), (name + "-worker", "2" * 64))}
     names = {**ids, **{old[:12]: new[:12] for old, new in ids.items()}, name + "-worker": "shop-worker-1", name: "shop-web-1", _image.tag(): "shop:1"}
-    urls = json.dumps({"shop-web.service": "http://127.0.0.1/health"})
+    asked = {"traffic_window_s": TRAFFIC_WINDOW_S, "memory_window_s": MEMORY_WINDOW_S}
+    of_host = {**asked, "health_urls": {"shop-web.service": "http://127.0.0.1/health"}, "stacks": STACKS_OF}
     for left in reversed(range(TRIES)):
-        host = json.loads(inside(program, name, "python3 /root/record/scene/take.py /root/record %d '%s'" % (TRAFFIC_WINDOW_S, urls)))
+        host = json.loads(inside(program, name, "python3 /root/record/scene/take.py /root/record " + shlex.quote(json.dumps(of_host))))
         # no engine runs in it, and the kernel's buffer reaches back as far as others let it
         missing = [key for key, row in host["collectors"].items() if row["status"] != "ok" and key not in ("containers", "oom")]
         if not missing:
@@ -144,7 +159,10 @@ def record(program: str, name: str) -> None:
     link.parent.mkdir(parents=True, exist_ok=True)
     if not link.is_symlink():
         link.symlink_to(ROOT, target_is_directory=True)
-    machine = json.loads(str(run([sys.executable, str(SCENE / "take.py"), folder, str(TRAFFIC_WINDOW_S), "{}"]).stdout))
+    machine = json.loads(str(run([sys.executable, str(SCENE / "take.py"), folder, json.dumps(asked)]).stdout))
+    failed = ["%s: %s" % (key, row["reason"]) for key, row in machine["collectors"].items() if row["status"] == "error"]
+    if failed:
+        raise LabError("of the machine was not measured " + "; ".join(failed))
     only_our_kernel(machine, ids)
     short = ["docker:" + one[:12] for one in ids]
     only_ours(machine, lambda found: found in short)
@@ -160,6 +178,8 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="record containers that --keep left, with the plugins as they are now")
     asked = parser.parse_args()
     try:
+        if PY_SPY is None:
+            raise LabError("py-spy is not there: make venv-test installs it")
         program = engine()
         if not asked.again:
             start(program, asked.name)

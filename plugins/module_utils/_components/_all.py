@@ -35,7 +35,8 @@ def settings(launch: Launch, machine: Machine) -> dict[str, t.Any] | None:
     if found is not None and launch.root:
         # what lies in a container's own folders is named as the container names it
         for row in found.values():
-            if isinstance(row, dict):
+            # what is no setting (the version, what tells two workers apart) came from no file
+            if isinstance(row, dict) and "where" in row:
                 row["where"] = row["where"].replace(launch.root, "") if row["where"] else row["where"]
                 row["reason"] = row["reason"].replace(launch.root, "") if row["reason"] else row["reason"]
     return found

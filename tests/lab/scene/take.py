@@ -1,7 +1,7 @@
 # Copyright (c) 2026, oncall.pressure maintainers
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Print one snapshot: python3 take.py FOLDER TRAFFIC_WINDOW_S HEALTH_URLS; FOLDER holds ansible_collections, the last is a JSON object."""
+"""Print one snapshot: python3 take.py FOLDER OPTIONS; FOLDER holds ansible_collections, OPTIONS are those of a snapshot as a JSON object."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ from ansible_collections.oncall.pressure.plugins.module_utils._components._snaps
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 
-options = Options(window_s=4.0, oom_window_s=3600.0, traffic_window_s=float(sys.argv[2]), pss_budget_s=3.0, health_urls=json.loads(sys.argv[3]))
+options = Options(window_s=4.0, oom_window_s=3600.0, pss_budget_s=3.0, **json.loads(sys.argv[2]))
 json.dump(take(Machine(), options, 100.0), sys.stdout)

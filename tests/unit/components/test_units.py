@@ -153,6 +153,31 @@ def test_a_master_and_its_workers_are_one(tmp_path: Path) -> None:
     assert list(_collect(host).data["processes"]) == ["800"]
 
 
+@pytest.mark.parametrize("argv,component", [
+    (["/usr/bin/celery", "-A", "shop.tasks", "-b", "redis://u:secret@cache:6379/1", "worker", "-Q", "mails", "-n", "one@%h", "-c", "2"], "celery"),
+    (["/usr/bin/rq", "worker", "mails"], "rq"),
+    (["/usr/bin/gunicorn", "-w", "2", "a:b"], "gunicorn"),
+])
+def test_what_runs_in_a_container_has_its_settings(tmp_path: Path, argv: list[str], component: str) -> None:
+    host = _host(tmp_path)
+    _process(host, 800, 1, ["/usr/bin/python3", *argv])
+    root = host / "proc/800/root"
+    (root / "srv/shop").mkdir(parents=True)
+    (root / "srv/shop/gunicorn.conf.py").write_text("threads = 3\n", encoding="ascii")
+    reading = _collect(host)
+    assert (reading.status, reading.reason) == ("ok", None)
+    process = reading.data["processes"]["800"]
+    assert process["component"] == component
+    if component == "gunicorn":
+        assert process["settings"]["threads"] == {"value": 3, "layer": "config_file", "where": "/srv/shop/gunicorn.conf.py:1", "reason": None}
+    else:
+        assert process["settings"]["queues"]["value"] == ["mails"]
+        assert process["settings"]["identity"]["directory"] == "/srv/shop"
+    if component == "celery":
+        assert process["settings"]["identity"] == {
+            "app": "shop.tasks", "directory": "/srv/shop", "broker": "redis://cache:6379/1", "node": "one@%h", "beat": False, "scheduler": None}
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/environ"), reason="it looks at a process of its own in /proc, which only Linux has")
 def test_a_process_of_our_own(tmp_path: Path) -> None:
     (tmp_path / "gunicorn.conf.py").write_text("threads = 5\n", encoding="ascii")
