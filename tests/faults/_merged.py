@@ -15,6 +15,10 @@ def made_again(earlier: dict[str, Any], rows: list[dict[str, Any]]) -> list[dict
     missed = {_fault(row): row for row in earlier["misses"] if row["part"] == "matrix" and row.get("hit")}
     left = []
     for row in rows:
+        if row["part"] == "machine":
+            # what the whole machine shows is told by its name: its faults are none of the table's cells
+            left.append(dict(row, hit=None))
+            continue
         before = missed.pop(_fault(row), None) if row.get("hit") else None
         if before is None:
             left.append(row)
@@ -65,5 +69,5 @@ def merged(earlier: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     )
     if found["undo_after_deadline"]["count"]:
         # percentiles of two runs have no sum
-        kept["undo_after_deadline_of"] = dict(earlier.get("undo_after_deadline_of", {}), **{", ".join(sorted(found["table"])): found["undo_after_deadline"]})
+        kept["undo_after_deadline_of"] = dict(earlier.get("undo_after_deadline_of", {}), **{", ".join(sorted(found["table"]) or sorted(found["parts"])): found["undo_after_deadline"]})
     return kept
