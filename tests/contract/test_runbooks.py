@@ -33,7 +33,7 @@ def _keys(kind: str) -> List[Tuple[str, str]]:
     for row in ROWS:
         for key in row.get(kind, ()):
             seen.setdefault(key, row["at"][0])
-    return [(key, where) for key, where in seen.items()]
+    return list(seen.items())
 
 
 def _schema(path: str) -> Dict[str, Any]:

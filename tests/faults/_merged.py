@@ -69,5 +69,6 @@ def merged(earlier: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     )
     if found["undo_after_deadline"]["count"]:
         # percentiles of two runs have no sum
-        kept["undo_after_deadline_of"] = dict(earlier.get("undo_after_deadline_of", {}), **{", ".join(sorted(found["table"]) or sorted(found["parts"])): found["undo_after_deadline"]})
+        whose = ", ".join(sorted(found["table"]) or sorted(found["parts"]))
+        kept["undo_after_deadline_of"] = dict(earlier.get("undo_after_deadline_of", {}), **{whose: found["undo_after_deadline"]})
     return kept

@@ -219,8 +219,8 @@ LOGS = (
     "__CURSOR=s=1\n__REALTIME_TIMESTAMP=1768206601000000\n_SYSTEMD_UNIT=shop.service\nMESSAGE=hello\n\nMESSAGE\n\x05\0\0\0\0\0\0\0a\nb c\n\n",
 )
 SAMPLES = (
-    '{"v":1,"t":1795852904.9,"b":30032.5,"i":"418295d4ce87","h":[137539584,936202240,0],"n":1.578,"s":[["shop-web.service",108314624,0.001,3,135909376,46354432,'
-    '45305856,[[144,2938714,46354432],[143,2938631,45305856]]],["drive.service",9158656,0.002,null,null,null,null,[]]]}\n',
+    '{"v":1,"t":1795852904.9,"b":30032.5,"i":"418295d4ce87","h":[137539584,936202240,0],"n":1.578,"s":[["shop-web.service",108314624,0.001,3,135909376,'
+    '46354432,45305856,[[144,2938714,46354432],[143,2938631,45305856]]],["drive.service",9158656,0.002,null,null,null,null,[]]]}\n',
 )
 SADF = (
     '{"sysstat": {"hosts": [{"nodename": "vm", "statistics": [{"timestamp": {"date": "2026-11-28", "time": "07:34:54", "utc": 1, "interval": 1},'
@@ -361,8 +361,9 @@ def tally(text: str) -> Any:
 
 def tables(text: str) -> Any:
     """Each of the kernel's tables read as every one of them."""
-    return [read(text) for read in (_proc.named_kib, _proc.numbers, _proc.pressure, _proc.disks, _proc.paired_tables, _proc.mounts,
-                                   _proc.sockstat, _proc.open_files_limit, _proc.kind_of_file)]
+    readers = (_proc.named_kib, _proc.numbers, _proc.pressure, _proc.disks, _proc.paired_tables, _proc.mounts, _proc.sockstat, _proc.open_files_limit,
+               _proc.kind_of_file)
+    return [read(text) for read in readers]
 
 
 def parsed(kind: str) -> Callable[[str], Any]:
@@ -405,7 +406,7 @@ TARGETS: tuple[Target, ...] = (
     Target("_crontab.starts", lambda text: _crontab.starts(text, datetime.datetime(2026, 2, 27, 23, 59)), ("*/5 * * * *", "0 3 1-15/2 jan,feb mon-fri")),
     Target("_cron_log.runs", cron_log, CRON_LOG),
     Target("_job_files.commands", job_files, JOB_FILES),
-    Target("_broker_url.place", lambda text: _broker_url.place(text), ("amqp://u:p@rabbit:5672/shop;amqp://u:p@b", "sqs://AKIA:x/y@", "redis://:p@cache:6379/0")),
+    Target("_broker_url.place", _broker_url.place, ("amqp://u:p@rabbit:5672/shop;amqp://u:p@b", "sqs://AKIA:x/y@", "redis://:p@cache:6379/0")),
     Target("_health_url.problem", lambda text: _health_url.problem({"a": text}), ("http://127.0.0.1:8000/health?x=y", "https://u:p@[::1]:443/")),
     Target("_kernel_alarms.parse_records", lambda text: _kernel_alarms.parse_records(_log_line.records(text)), ALARMS),
     Target("_kernel_oom.parse", _kernel_oom.parse, OOM),

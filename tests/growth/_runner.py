@@ -248,8 +248,8 @@ def _write(rows: list[dict[str, Any]], seed: int, asked: argparse.Namespace, too
         mine = [row for row in rows if row["kind"] == kind]
         truth = _kinds.KINDS[kind](random.Random(mine[0]["seed"]), asked.seconds).truth
         right = "%s%s" % (truth.pattern, ", %s" % truth.level if truth.level else "")
-        kinds.append({"kind": kind, "truth": right, "draws": len(mine), **{answer: sum(row["answer"] == answer for row in mine)
-                                                                         for answer in ("right", "wrong", "unknown")}})
+        answers = {answer: sum(row["answer"] == answer for row in mine) for answer in ("right", "wrong", "unknown")}
+        kinds.append({"kind": kind, "truth": right, "draws": len(mine), **answers})
     if not whole:
         return
     sums = {name: sum(kind[name] for kind in kinds) for name in ("draws", "right", "wrong", "unknown")}

@@ -86,8 +86,9 @@ def _text(content: dict[str, Any]) -> str:
         lines.append("| {0} | {1} |".format(name, " | ".join(cells)))
     if any(row.get("wrong") for row in rows):
         lines += ["", "## Missed", ""]
-        lines += ["- {0}, {1} ({2}): {3}{4}".format(row["collector"], row["way"], _plain(row["what"], 100), _plain("; ".join(row["wrong"]), 500),
-                                                  " Known: " + row["known"] if row.get("known") else "") for row in rows if row.get("wrong")]
+        lines += ["- {0}, {1} ({2}): {3}{4}".format(
+            row["collector"], row["way"], _plain(row["what"], 100), _plain("; ".join(row["wrong"]), 500),
+            " Known: " + row["known"] if row.get("known") else "") for row in rows if row.get("wrong")]
     lines += ["", "## Cells", "", "| collector | way | what was done | status | reason | own s | host |", "| --- | --- | --- | --- | --- | ---: | --- |"]
     for row in rows:
         if "none" in row:

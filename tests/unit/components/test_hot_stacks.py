@@ -55,8 +55,8 @@ def test_the_hottest_of_a_managed_service_is_chosen() -> None:
     services = [service("web", (10, 0.2), (11, 0.9)), service("jobs", (20, 0.95)), service("mine", manager="session", main=30)]
     rows = _hot_stacks.candidates(services, [top(30, "mine", 3.0), top(20, "jobs", 0.97), top(11, "web", 0.9), top(99, "gone", 5.0)], "")
     assert [(row["pid"], row["service"], row["cpu"]) for row in rows] == [(20, "jobs.service", 0.97), (11, "web.service", 0.9)]
-    assert _hot_stacks.candidates(services, [], "") == [{"pid": 20, "service": "jobs.service", "name": None, "cpu": 0.95},
-                                                       {"pid": 11, "service": "web.service", "name": None, "cpu": 0.9}]
+    assert _hot_stacks.candidates(services, [], "") == [
+        {"pid": 20, "service": "jobs.service", "name": None, "cpu": 0.95}, {"pid": 11, "service": "web.service", "name": None, "cpu": 0.9}]
 
 
 def test_of_a_service_that_was_named_any_process_will_do() -> None:
