@@ -284,6 +284,7 @@ PLAY = """
       register: second
     - oncall.pressure.postgres_info:
         postgres_dsn: "{{ pressure_postgres_dsn[0] }}&options=x"
+      # it is refused, and must not repeat what it was given
       ignore_errors: true
     - ansible.builtin.copy:
         content: "{{ [first, second] | to_json }}"

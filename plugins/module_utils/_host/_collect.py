@@ -79,6 +79,9 @@ class Options(t.NamedTuple):
     postgres_dsn: t.Tuple[t.Any, ...] = ()
 
 
+#: How long killed children may take to end, all together, in seconds.
+_ENDING_S: t.Final = 1.0
+
 Collector = t.Callable[[Machine, Options], Reading]
 
 
@@ -165,9 +168,13 @@ def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Op
                 del running[key.fd]
                 os.close(key.fd)
                 rows[name] = _finished(pid, b"".join(parts), time.monotonic() - started)
+        # all at once: each needs a processor to end, and a busy host has none to spare
+        for row in running.values():
+            _signal(row[1])
+        until = time.monotonic() + _ENDING_S
         for descriptor, (name, pid, dummy) in running.items():
             os.close(descriptor)
-            _kill(pid)
+            _reap(pid, until)
             rows[name] = _row(error((_WORKED if time.monotonic() - moved < STILL_S else _WAITED) % limit_s), time.monotonic() - started)
         for name, dummy in waiting:
             rows[name] = _row(error("not begun: others did not end in %.1f s" % limit_s), time.monotonic() - started)
@@ -282,14 +289,24 @@ def _finished(pid: int, data: bytes, seconds: float) -> dict[str, t.Any]:
 
 
 def _kill(pid: int) -> int:
-    """Kill a child and wait shortly for it; one that is stuck in the kernel is left behind. Returns its wait status."""
+    """Kill a child and wait shortly for it. Returns its wait status."""
+    _signal(pid)
+    return _reap(pid, time.monotonic() + _ENDING_S)
+
+
+def _signal(pid: int) -> None:
     try:
         os.kill(pid, signal.SIGKILL)
     except OSError:
         pass
-    for dummy in range(20):
+
+
+def _reap(pid: int, until: float) -> int:
+    """Wait for a child that was killed; one that is stuck in the kernel is left behind. Returns its wait status."""
+    while True:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             return status
+        if time.monotonic() >= until:
+            return signal.SIGKILL
         time.sleep(0.01)
-    return signal.SIGKILL
