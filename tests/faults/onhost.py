@@ -95,7 +95,9 @@ def shoot(request: Dict[str, Any]) -> Dict[str, Any]:
     kind = request["kind"]
     if kind.startswith("SIG"):
         os.kill(mark["pid"], getattr(signal, kind))
-        os.kill(mark["pid"], signal.SIGCONT)
+        # A stopped process dies by SIGKILL as it is, and may be gone before it could be continued; the others wait until it goes on.
+        if kind != "SIGKILL":
+            os.kill(mark["pid"], signal.SIGCONT)
     elif kind == "cut":
         os.kill(session_of(mark["pid"]), signal.SIGKILL)
         time.sleep(0.05)
