@@ -21,6 +21,7 @@ from ansible.utils.vars import load_extra_vars
 from ansible_collections.oncall.pressure.plugins.action.diagnose import inventory_words
 from ansible_collections.oncall.pressure.plugins.action.remediation_gate import say
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, visible
+from ansible_collections.oncall.pressure.plugins.action.incident import main_process
 from ansible_collections.oncall.pressure.plugins.plugin_utils import _plan_text, _run
 from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import BadDocument, read_document, read_snapshots, write_document
 from ansible_collections.oncall.pressure.plugins.plugin_utils._ladder import Ceilings, Declared, read_ceilings
@@ -97,7 +98,7 @@ class ActionModule(ActionBase):
         except ValueError as problem:
             return _bad_input(str(problem))
         asked = Asked(
-            {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "run": _run.run_id(os.getppid()), "owner": _run.owner()},
+            {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "run": _run.run_id(main_process() or os.getpid()), "owner": _run.owner()},
             None if saved else list(names),
             {clean(str(host)): _plain(row) if isinstance(row, t.Mapping) else {} for host, row in options["changes"].items()},
             ceilings, options["max_hosts"], options["majority"], options["ignore_majority"], options["recurrence_window"], inventory_words(),
