@@ -23,11 +23,13 @@ from _common import ROOT, LabError, alone, options, run, say, ssh
 from _compare import first_verdict, leaks, misses, said, unseen, wanted
 
 RESULTS = ROOT / "docs" / "results" / "incidents.json"
+# What a short run may take together, by what each took in the last whole run, and what one takes that was in none.
+FAST_S, UNKNOWN_S = 240.0, 45.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", help="names of incidents, joined by commas")
-    parser.add_argument("--fast", action="store_true", help="a third of them, drawn at random, without the whole machine")
+    parser.add_argument("--fast", action="store_true", help="a third of them, drawn at random, without the whole machine; fewer where they took long in the last whole run")
     parser.add_argument("--no-machine", action="store_true", help="leave out what needs the whole machine")
     parser.add_argument("--seed", type=int, help="draw everything as that run did")
     parser.add_argument("--json", help="write the results there instead of docs/results/incidents.json")
@@ -45,7 +47,22 @@ def chosen(asked: argparse.Namespace, randomly: random.Random) -> list[str]:
     elif asked.fast or asked.no_machine:
         names = [name for name in names if _incidents.read(name)["hosts"] != "machines"]
     randomly.shuffle(names)
-    return names[: max(1, len(names) // 3)] if asked.fast and not asked.only else names
+    return within(names[: max(1, len(names) // 3)], _took(), FAST_S) if asked.fast and not asked.only else names
+
+
+def _took() -> dict[str, float]:
+    """Seconds from cause to verdict of each incident in the last whole run."""
+    rows = json.loads(RESULTS.read_text(encoding="utf-8"))["rows"] if RESULTS.exists() else []
+    return {row["incident"]: row["caused_s"] + row["seconds"] for row in rows if row.get("caused_s") is not None and row.get("seconds") is not None}
+
+
+def within(names: list[str], took: dict[str, float], most_s: float) -> list[str]:
+    """As many of them, from the first, as fit into so many seconds together; one at least."""
+    fit: list[str] = []
+    for name in names:
+        if not fit or sum(took.get(other, UNKNOWN_S) for other in [*fit, name]) <= most_s:
+            fit.append(name)
+    return fit
 
 
 def diagnose(hosts: list[str], folder: str, variables: dict[str, Any], verbosity: int) -> tuple[dict[str, Any], str, float]:
