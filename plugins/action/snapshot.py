@@ -10,7 +10,9 @@ fails.
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import functools
 import http.client
 import os
 import re
@@ -19,10 +21,8 @@ import ssl
 import threading
 import time
 import typing as t
-import urllib.error
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
-from ansible.module_utils.urls import open_url
 from ansible.plugins.action import ActionBase
 from ansible.release import __version__
 
@@ -151,6 +151,7 @@ class _History:
         self._told = _prometheus.Told()
         self._began = time.monotonic()
         self._seconds: float | None = None
+        self._connection: http.client.HTTPConnection | None = None
         # a name that is looked up for minutes cannot be interrupted, and is left behind
         self._asker = threading.Thread(target=self._ask_all, daemon=True)
         self._asker.start()
@@ -171,57 +172,62 @@ class _History:
     def _ask(self, target: str) -> str:
         """The text of one answer. Raises Unanswered."""
         end = min(time.monotonic() + _prometheus.ASK_S, self._began + _prometheus.LIMIT_S)
-        where = self._where
         try:
-            with open_url(where.base + target, url_username=where.user or None, url_password=where.password or None, force_basic_auth=bool(where.user),
-                          timeout=max(end - time.monotonic(), 0.1), follow_redirects="none", use_netrc=False, decompress=False,
-                          http_agent="oncall-pressure", headers={"Accept": "application/json"}) as answer:
+            answer = self._answer(target, end)
+            if answer.status == 200:
                 return decode(_body(answer, _prometheus.ANSWER_BYTES, end))
-        except urllib.error.HTTPError as problem:
-            raise _of_status(problem, end) from None
-        except urllib.error.URLError as problem:
-            if isinstance(problem.reason, ssl.SSLCertVerificationError):
-                raise _prometheus.Unanswered("its certificate is not trusted here (%s); SSL_CERT_FILE names the authorities"
-                                             % clean(problem.reason.verify_message, 100)) from None
-            raise _prometheus.Unanswered("no connection: %s" % _why(problem.reason)) from None
+            raise _of_status(answer, end)
+        except ssl.SSLCertVerificationError as problem:
+            why = "its certificate is not trusted here (%s); SSL_CERT_FILE names the authorities" % clean(problem.verify_message, 100)
+        except TimeoutError:
+            why = "no answer: timed out"
         except (OSError, http.client.HTTPException, ValueError) as problem:
-            raise _prometheus.Unanswered("no answer: %s" % _why(problem)) from None
+            why = "no answer: %s" % clean(getattr(problem, "strerror", None) or str(problem) or type(problem).__name__, 200)
+        raise _prometheus.Unanswered(why)
+
+    def _answer(self, target: str, end: float) -> http.client.HTTPResponse:
+        """One connection serves all questions: the authorities are loaded once, and a redirection is followed nowhere. No proxy is asked."""
+        where = self._where
+        if self._connection is None:
+            kind = functools.partial(http.client.HTTPSConnection, context=ssl.create_default_context()) if where.secure else http.client.HTTPConnection
+            self._connection = kind(where.host, where.port)
+        left = max(end - time.monotonic(), 0.1)
+        self._connection.timeout = left
+        if self._connection.sock is not None:
+            self._connection.sock.settimeout(left)
+        headers = {"Accept": "application/json", "User-Agent": "oncall-pressure"}
+        if where.user:
+            headers["Authorization"] = "Basic " + base64.b64encode(("%s:%s" % (where.user, where.password)).encode("utf-8")).decode("ascii")
+        self._connection.request("GET", where.prefix + target, headers=headers)
+        return self._connection.getresponse()
 
 
-def _body(answer: t.Any, limit: int, end: float) -> bytes:
-    """What an answer holds, however it is cut. Raises Unanswered where it is too much or comes too slowly."""
+def _body(answer: http.client.HTTPResponse, limit: int, end: float) -> bytes:
+    """What an answer holds, however it is cut. Raises Unanswered where it is too much, TimeoutError where it comes too slowly."""
     parts: list[bytes] = []
     size = 0
     while size <= limit:
         if time.monotonic() > end:
-            raise _prometheus.Unanswered("no answer: timed out")
+            raise TimeoutError
         part = answer.read1(65536)
         if not part:
+            # else the connection would take the answer for unread
+            answer.close()
             return b"".join(parts)
         parts.append(part)
         size += len(part)
-    raise _prometheus.Unanswered("its answer is larger than %d MiB" % (limit // 1048576), last=False)
+    raise _prometheus.Unanswered("its answer is larger than %d MiB" % (limit // 1048576))
 
 
-def _of_status(problem: urllib.error.HTTPError, end: float) -> _prometheus.Unanswered:
+def _of_status(answer: http.client.HTTPResponse, end: float) -> _prometheus.Unanswered:
     """What a status other than success means."""
-    if 300 <= problem.code < 400:
-        return _prometheus.Unanswered("it answers with a redirection (%d), which is not followed: name the address itself" % problem.code)
-    if problem.code in (401, 403, 407):
-        return _prometheus.Unanswered("it does not let us in (%d)" % problem.code, denied=True)
-    try:
-        said = _prometheus_answer.refused(decode(_body(problem, 65536, end)))
-    except (_prometheus.Unanswered, OSError, http.client.HTTPException, ValueError):
-        said = None
-    # a question that is too large, or that another program of that interface does not know, is not the end of the others
-    return _prometheus.Unanswered("it answers %d%s" % (problem.code, ": %s" % said if said else ""), last=said is None)
-
-
-def _why(problem: t.Any) -> str:
-    """A failure in a few words."""
-    if isinstance(problem, TimeoutError):
-        return "timed out"
-    return clean(str(getattr(problem, "strerror", None) or problem) or type(problem).__name__, 200)
+    if 300 <= answer.status < 400:
+        return _prometheus.Unanswered("it answers with a redirection (%d), which is not followed: name the address itself" % answer.status)
+    if answer.status in (401, 403, 407):
+        return _prometheus.Unanswered("it does not let us in (%d)" % answer.status, denied=True)
+    said = _prometheus_answer.refused(decode(_body(answer, _prometheus.ANSWER_BYTES, end)))
+    # a question that asks for too much is not the end of the others; what does not say why is no Prometheus
+    return _prometheus.Unanswered("it answers %d%s" % (answer.status, ": %s" % said if said else ""), last=said is None)
 
 
 @contextlib.contextmanager

@@ -78,9 +78,12 @@ class Unanswered(Exception):
 
 
 class Address(t.NamedTuple):
-    """Where a server is, without who logs in, and who does (empty: nobody)."""
+    """Where a server is, what stands before its paths, and who logs in there (empty: nobody)."""
 
-    base: str
+    secure: bool
+    host: str
+    port: int | None
+    prefix: str
     user: str
     password: str
 
@@ -112,9 +115,8 @@ def address(url: str) -> Address:
         raise ValueError("it is no URL (a sign in a password that ends it is written as %XX)") from None
     if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment or re.search(r"[\x00-\x20\x7f]", url):
         raise ValueError("it is no URL like http://prometheus.example.com:9090")
-    shown = "[%s]" % host if ":" in host else host
-    base = "%s://%s%s%s" % (parts.scheme, shown, "" if port is None else ":%d" % port, parts.path.rstrip("/"))
-    return Address(base, urllib.parse.unquote(parts.username or ""), urllib.parse.unquote(parts.password or ""))
+    user, password = (urllib.parse.unquote(part or "") for part in (parts.username, parts.password))
+    return Address(parts.scheme == "https", host, port, parts.path.rstrip("/"), user, password)
 
 
 def names(called: str, *known: str) -> list[str]:

@@ -32,6 +32,9 @@ _SAME = 0.02
 #: What the server last heard longer ago than this (it looks back 5 minutes by itself) is the past alone.
 _STALE_S = 600.0
 
+#: What a control group holds beside its processes (shared memory, file cache in use), and what they share: no more than this many times.
+_ALIKE = 2.0
+
 #: A history of the recorder that is as long as this is better than any of an exporter.
 _ENOUGH_S = 3600.0
 
@@ -169,9 +172,15 @@ def _services(document: Row, known: _Known, now_s: float) -> list[Row]:
             rates = {span: known.host.get(("requests_per_s", span), {}) for span in (DAY, HOURS)}
             day, near = (_points(spans.get(span, {}).get(label, {}), rates[span], now_s) for span in (DAY, HOURS))
             chosen, span = (day, DAY) if _lived(document, identity, day) >= FEWEST or len(near) <= len(day) < FEWEST else (near, HOURS)
-            if chosen:
+            if chosen and (exporter == "cAdvisor" or _alike(document, identity, chosen)):
                 found[identity] = {"id": identity, "source": "prometheus", "every_s": float(span.every_s), "points": chosen, "workers": []}
     return sorted(found.values(), key=lambda row: (-row["points"][-1]["bytes"], row["id"]))[:_SERVICES]
+
+
+def _alike(document: Row, identity: str, points: t.Sequence[Row]) -> bool:
+    """Whether a group of processes that is called like a service holds what the service does: it may be another one's, or a part of it."""
+    held = next((num(row, "memory", "bytes") for row in rows(document, "services") if row.get("id") == identity), None)
+    return bool(held) and points[-1]["age_s"] <= _STALE_S and 1 / _ALIKE <= points[-1]["bytes"] / held <= _ALIKE
 
 
 def _lived(document: Row, identity: str, points: t.Sequence[Row]) -> int:
