@@ -19,14 +19,15 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host._text import
 SERIES: t.Final = 2000
 POINTS: t.Final = 200
 
-#: The longest value of a label: a control group's path with room to spare.
+#: The labels that are looked at, and the longest value of one: a control group's path with room to spare.
+LABELS: t.Final = ("instance", "job", "id", "groupname")
 _LABEL = 512
 
 _MOST = 2.0 ** 60
 
 
 class Series(t.NamedTuple):
-    """One series: the labels that tell it from others, and (seconds since the epoch, value), the oldest first."""
+    """One series: those of LABELS that it has, and (seconds since the epoch, value), the oldest first."""
 
     labels: dict[str, str]
     points: tuple[tuple[float, float], ...]
@@ -45,7 +46,8 @@ def series(text: str) -> list[Series]:
     data = value.get("data")
     if value.get("status") != "success" or not isinstance(data, dict) or data.get("resultType") != "matrix" or not isinstance(data.get("result"), list):
         raise ValueError("its answer is none of Prometheus")
-    return [found for found in map(_one, data["result"][:SERIES]) if found is not None]
+    cleaned: dict[str, str] = {}
+    return [found for found in (_one(row, cleaned) for row in data["result"][:SERIES]) if found is not None]
 
 
 def refusal(value: t.Any) -> str | None:
@@ -62,10 +64,17 @@ def refused(text: str) -> str | None:
         return None
 
 
-def _one(value: t.Any) -> Series | None:
+def _one(value: t.Any, cleaned: dict[str, str]) -> Series | None:
+    """One row; ``cleaned`` keeps what was made harmless already: the same names stand in all rows."""
     if not isinstance(value, dict) or not isinstance(value.get("metric"), dict) or not isinstance(value.get("values"), list):
         return None
-    labels = {clean(name, 100): clean(label, _LABEL) for name, label in list(value["metric"].items())[:40] if isinstance(label, str)}
+    labels: dict[str, str] = {}
+    for name in LABELS:
+        label = value["metric"].get(name)
+        if isinstance(label, str):
+            if label not in cleaned:
+                cleaned[label] = clean(label, _LABEL)
+            labels[name] = cleaned[label]
     points: dict[float, float] = {}
     for pair in value["values"][-POINTS:]:
         if isinstance(pair, list) and len(pair) == 2:
