@@ -161,7 +161,8 @@ def ask_all(ask: t.Callable[[str], str], called: t.Sequence[str], now_s: float, 
                 told.problems.append(str(problem))
                 if problem.last:
                     return
-                found = []
+                # too much of a day may be little enough of two hours
+                continue
             except ValueError as problem:
                 # what answers rubbish once is no server to go on with
                 told.problems.append(str(problem))

@@ -13,9 +13,10 @@ import re
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
+from ansible_collections.oncall.pressure.plugins.plugin_utils import _prometheus
 from ansible_collections.oncall.pressure.plugins.plugin_utils._format import age
 from ansible_collections.oncall.pressure.plugins.plugin_utils._memory_history import FEWEST, events
-from ansible_collections.oncall.pressure.plugins.plugin_utils._prometheus import DAY, HOURS, LIMIT_S, Span, Told
+from ansible_collections.oncall.pressure.plugins.plugin_utils._prometheus import DAY, HOURS, Span, Told
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, num, rows, text
 
 Row = t.Dict[str, t.Any]
@@ -54,7 +55,7 @@ def add(document: Row, told: Told, called: t.Sequence[str], now_s: float, second
     problems, denied = list(told.problems), told.denied
     known = _sorted_out(told, called)
     if not told.complete and not problems:
-        problems.append("it did not answer within %d s" % LIMIT_S)
+        problems.append("it did not answer within %d s" % _prometheus.LIMIT_S)
     elif told.complete and not told.answers and not problems:
         problems.append("it knows nothing of %s, by node_exporter, cAdvisor or process-exporter (pressure_prometheus_host says how a host is called there)"
                         % " or ".join(called))
