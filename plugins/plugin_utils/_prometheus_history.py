@@ -155,7 +155,7 @@ def _host(known: _Known, now_s: float) -> list[Row]:
         for moment, available in known.host.get(("available_bytes", span), {}).items():
             if moment in total and (span is HOURS or not near or moment < min(near)):
                 found[moment] = {
-                    "age_s": _age_s(now_s, moment), "used_bytes": int(max(total[moment] - available, 0)), "available_bytes": int(available),
+                    "age_s": _age_s(now_s, moment), "used_bytes": max(int(total[moment]) - int(available), 0), "available_bytes": int(available),
                     "swap_used_bytes": int(swap[moment]) if moment in swap else None,
                 }
     return [found[moment] for moment in sorted(found)][-_HOST_POINTS:]
