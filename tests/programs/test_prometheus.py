@@ -82,7 +82,7 @@ class Running:
                        check=True, timeout=120)
         jobs = [{"job_name": name, "static_configs": [{"targets": ["127.0.0.1:%d" % port]}]} for name, port in (("node", self.node), ("process", self.group))]
         # JSON is YAML
-        (folder / "prometheus.yml").write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}), encoding="ascii")
+        (folder / "prometheus.yml").write_text(json.dumps({"global": {"scrape_interval": "5s", "scrape_timeout": "5s"}, "scrape_configs": jobs}), encoding="ascii")
         (folder / "web.yml").write_text(json.dumps({"basic_auth_users": {"oncall": HASHED}}), encoding="ascii")
         (folder / "group.yml").write_text(json.dumps({"process_names": [{"name": "{{.Comm}}", "comm": ["python", "python3", "pytest"]}]}), encoding="ascii")
         self.log = open(str(folder / "log"), "wb")
@@ -90,7 +90,7 @@ class Running:
                                  "--web.config.file=%s" % (folder / "web.yml"), "--web.listen-address=127.0.0.1:%d" % self.port)
         self.start("prometheus-node-exporter", "--web.listen-address=127.0.0.1:%d" % self.node)
         self.start("prometheus-process-exporter", "-config.path", str(folder / "group.yml"), "-web.listen-address=127.0.0.1:%d" % self.group)
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while not self.ready():
             assert time.monotonic() < end, (folder / "log").read_text(encoding="utf-8")
             time.sleep(0.2)
@@ -105,8 +105,7 @@ class Running:
 
     def ready(self) -> bool:
         """Whether it has scraped both exporters."""
-        row = asked(self.url(), "127.0.0.1")["memory_history"]
-        return bool(row["host"]) and row["sources"][0]["status"] == "ok"
+        return {"node_exporter", "process-exporter"} <= {answer.question.exporter for answer in told_of(self.url(), "127.0.0.1").answers}
 
     def stop(self) -> None:
         for process in self.began:
@@ -122,6 +121,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Running]:
     server = Running(tmp_path_factory.mktemp("prometheus"))
     yield server
     server.stop()
+
+
+def told_of(url: str, name: str) -> _prometheus.Told:
+    """What the server says of a host."""
+    history = snapshot._History(_prometheus.address(url), [name])
+    history._asker.join()
+    return history._told
 
 
 def asked(url: str, name: str, total_bytes: t.Optional[int] = None) -> t.Dict[str, t.Any]:
@@ -164,9 +170,7 @@ def test_what_is_scraped_now_is_what_the_kernel_says(running: Running) -> None:
     assert last["used_bytes"] + last["available_bytes"] == info["MemTotal"] and abs(last["available_bytes"] - info["MemAvailable"]) < info["MemTotal"] / 4
     with urllib.request.urlopen("http://127.0.0.1:%d/metrics" % running.group, timeout=10) as answer:
         exported = answer.read().decode("utf-8")
-    history = snapshot._History(_prometheus.address(running.url()), ["127.0.0.1"])
-    history._asker.join()
-    told = history._told
+    told = told_of(running.url(), "127.0.0.1")
     groups = [one for answer in told.answers if answer.question.of == "groupname" and answer.question.figure == "bytes" for one in answer.found]
     assert told.complete and groups and all('groupname="%s"' % one.labels["groupname"] in exported and one.points[-1][1] > MIB for one in groups)
 
@@ -218,7 +222,7 @@ def test_in_a_play_who_asks_is_said_nowhere(running: Running, tmp_path: Path) ->
                        ANSIBLE_REMOTE_TEMP=str(tmp_path / "remote"))
     done = subprocess.run([str(Path(sys.executable).parent / "ansible-playbook"), str(tmp_path / "play.yml"), "-i", "web-1,", "-c", "local", "-vvvv",
                            "-e", "@" + str(tmp_path / "vars.json")], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-                          timeout=300, cwd=str(tmp_path))
+                          timeout=900, cwd=str(tmp_path))
     assert done.returncode == 0, done.stdout[-3000:]
     document = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert document["collectors"]["prometheus"]["status"] == "ok", document["collectors"]["prometheus"]

@@ -31,13 +31,15 @@ VALIDATOR = jsonschema.Draft202012Validator(json.loads((support.RULES.parent / "
 CACHE = "redis://cache.example.com:6379/0"
 
 
-def beat(identity: str = "shop-beat.service", broker: Optional[str] = CACHE, app: Optional[str] = "shop", **changed: Any) -> Dict[str, Any]:
+def beat(name: str = "shop-beat.service", broker: Optional[str] = CACHE, app: Optional[str] = "shop", **changed: Any) -> Dict[str, Any]:
     known = {"app": app, "directory": "/srv/shop", "broker": broker, "node": None, "beat": True, "scheduler": None, **changed.pop("identity", {})}
-    return {"id": identity, "component": "celery", "role": "scheduler", "memory_mib": 60, "settings": {"identity": known}, **changed}
+    return {"id": name, "component": "celery", "role": "scheduler", "memory_mib": 60, "settings": {"identity": known}, **changed}
 
 
-def worker(identity: str = "shop-worker.service", broker: Optional[str] = CACHE, node: str = "celery@%h", queues: Any = ("default", "mail"), **changed: Any) -> Dict[str, Any]:
-    found = beat(identity, broker, **{"role": "worker", **changed})
+def worker(
+    name: str = "shop-worker.service", broker: Optional[str] = CACHE, node: Optional[str] = "celery@%h", queues: Any = ("default", "mail"), **changed: Any
+) -> Dict[str, Any]:
+    found = beat(name, broker, **{"role": "worker", **changed})
     found["settings"] = {"identity": {**found["settings"]["identity"], "beat": False, "node": node},
                          "queues": {"value": list(queues), "layer": "command_line", "where": None, "reason": None}}
     return found
@@ -57,7 +59,7 @@ def diagnose(*loaded: Loaded) -> Dict[str, Any]:
 
 def test_two_schedulers_of_one_application_on_two_hosts() -> None:
     # one spells its broker in another way, and a worker that schedules too is a scheduler
-    inside = worker("shop-worker.service", "redis://CACHE.example.com./", identity={"beat": True})
+    inside = worker("shop-worker.service", "redis://CACHE.example.com./")
     inside["settings"]["identity"]["beat"] = True
     loaded = [host("web-10", inside), host("web-2", beat()), host("web-3", worker())]
     found = diagnose(*loaded)
@@ -132,7 +134,7 @@ def test_a_worker_that_nobody_declared_takes_from_the_queue_of_another_host() ->
     (row,) = found["shared_work"]
     assert (row["kind"], row["queues"], [place["host"] for place in row["places"]], row["count"]) == ("undeclared", ["mail"], ["old-1", "web-1"], 2)
     said = " ".join(screen(found).split())
-    assert "session-7.scope on old-1, which no unit, container or supervisor runs, takes from mail through %s beside shop-worker.service on web-1" % CACHE in said
+    assert "session-7.scope on old-1, which no unit, container or supervisor runs, takes from mail through %s beside shop-worker" % CACHE in said
     # beside one of its own host that host says it
     found = diagnose(host("web-1", worker()), host("old-1", stray, worker("other.service")))
     assert found["shared_work"] == [] and found["hosts"]["old-1"]["verdicts"][0]["rule"] == "queue.duplicate_consumers"
@@ -151,8 +153,9 @@ def test_workers_of_rq_that_were_started_by_hand() -> None:
     assert (row["kind"], row["component"], row["app"]) == ("undeclared", "rq", None)
 
 
-JUNK = st.recursive(st.none() | st.integers() | st.text(max_size=12) | st.sampled_from([CACHE, "celery", "running", "redis://[", "x\x1b[0m"]),
-                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["identity", "broker", "app", "node", "value"]), inner), max_leaves=8)
+JUNK = st.recursive(
+    st.none() | st.integers() | st.text(max_size=12) | st.sampled_from([CACHE, "celery", "running", "redis://[", "x\x1b[0m"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["identity", "broker", "app", "node", "value"]), inner), max_leaves=8)
 
 
 @settings(max_examples=150, deadline=None)
