@@ -82,7 +82,8 @@ class Running:
                        check=True, timeout=120)
         jobs = [{"job_name": name, "static_configs": [{"targets": ["127.0.0.1:%d" % port]}]} for name, port in (("node", self.node), ("process", self.group))]
         # JSON is YAML
-        (folder / "prometheus.yml").write_text(json.dumps({"global": {"scrape_interval": "5s", "scrape_timeout": "5s"}, "scrape_configs": jobs}), encoding="ascii")
+        often = {"scrape_interval": "5s", "scrape_timeout": "5s"}
+        (folder / "prometheus.yml").write_text(json.dumps({"global": often, "scrape_configs": jobs}), encoding="ascii")
         (folder / "web.yml").write_text(json.dumps({"basic_auth_users": {"oncall": HASHED}}), encoding="ascii")
         (folder / "group.yml").write_text(json.dumps({"process_names": [{"name": "{{.Comm}}", "comm": ["python", "python3", "pytest"]}]}), encoding="ascii")
         self.log = open(str(folder / "log"), "wb")

@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, List, Mapping
 import jsonschema
 import pytest
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean_tree
-from ansible_collections.oncall.pressure.plugins.plugin_utils import _memory_pattern, _prometheus, _prometheus_answer, _prometheus_history
+from ansible_collections.oncall.pressure.plugins.plugin_utils import _memory_pattern, _prometheus, _prometheus_answer, _prometheus_history, _verdict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -368,3 +368,13 @@ def test_whatever_it_answers_the_snapshot_stands(result: Any, other: Any) -> Non
     found = added(ask, ["web-1"])
     assert clean_tree(found["memory_history"]) == found["memory_history"] and "hunter2" not in json.dumps(found)
     _memory_pattern.patterns(found)
+
+
+def test_a_server_that_people_named_and_that_told_nothing_is_missing_in_the_diagnosis() -> None:
+    quiet: Dict[str, Any] = {"collectors": {}}
+    assert _verdict.past_gap(quiet) is None and not any("prometheus" in gap for gap in _verdict.judge(quiet, {}, {})["missing"])
+    for status, reason in (("error", "no answer: timed out"), ("denied", "it does not let us in (401)"), ("partial", "its last figure is 2 h old")):
+        found = _verdict.judge({"collectors": {"prometheus": {"status": status, "reason": reason, "seconds": 8.0}}}, {}, {})
+        assert found["missing"][-1] == "prometheus (%s: %s)" % (status, reason)
+    well = {"collectors": {"prometheus": {"status": "ok", "reason": None, "seconds": 0.1}}}
+    assert not any("prometheus" in gap for gap in _verdict.judge(well, {}, {})["missing"])
