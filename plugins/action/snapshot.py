@@ -10,10 +10,15 @@ fails.
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import functools
+import http.client
 import os
 import re
 import signal
+import ssl
+import threading
 import time
 import typing as t
 
@@ -21,9 +26,13 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.release import __version__
 
-from ansible_collections.oncall.pressure.plugins.plugin_utils import _documents, _unreached
+from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, decode
+from ansible_collections.oncall.pressure.plugins.plugin_utils import _documents, _prometheus, _prometheus_answer, _prometheus_history, _unreached
 
 _MODULE = "oncall.pressure.snapshot"
+
+#: What the controller does itself. The address of a server may hold a password, which is nothing for a host to know.
+_OURS = ("report_dir", "prometheus_url", "prometheus_host")
 
 #: What ansible-core says when it could not become another user, on its several lines.
 _BECOME = re.compile(
@@ -54,6 +63,10 @@ class ActionModule(ActionBase):
         task_vars = task_vars or {}
         host = str(task_vars.get("inventory_hostname", "localhost"))
         report_dir = self._task.args.get("report_dir")
+        try:
+            history = self._history(host, task_vars)
+        except ValueError as problem:
+            return {"failed": True, "changed": False, "msg": str(problem)}
         result, lost = self._measure(task_vars)
         received = time.time()
         document = result.get("snapshot")
@@ -63,6 +76,8 @@ class ActionModule(ActionBase):
             document = _documents.unreached(host, self._why(result, task_vars))
         else:
             _complete(document, host, received, lost)
+            if history is not None:
+                history.add_to(document)
         if not report_dir:
             answered = "unreached" not in document
             return {"changed": False, "failed": not answered, "snapshot": document, "msg": "measured" if answered else document["unreached"]}
@@ -71,6 +86,22 @@ class ActionModule(ActionBase):
         except (OSError, ValueError) as problem:
             return {"failed": True, "changed": False, "msg": "the snapshot could not be written under %s: %s" % (report_dir, problem)}
         return {"changed": False, "digest": _digest(document, path)}
+
+    def _history(self, host: str, task_vars: dict[str, t.Any]) -> _History | None:
+        """What a Prometheus server is asked meanwhile; null where none is named. Raises ValueError where what was given is no server or no name."""
+        url = str(self._task.args.get("prometheus_url") or "")
+        if not url:
+            return None
+        try:
+            where = _prometheus.address(url)
+        except ValueError as problem:
+            raise ValueError("prometheus_url: %s" % problem) from None
+        try:
+            known = str(self._templar.template(task_vars.get("ansible_host") or ""))
+            called = _prometheus.names(str(self._task.args.get("prometheus_host") or ""), host, known)
+        except ValueError as problem:
+            raise ValueError("prometheus_host: %s" % problem) from None
+        return _History(where, called)
 
     def _measure(self, task_vars: dict[str, t.Any]) -> tuple[dict[str, t.Any], str | None]:
         """The module's result, and what was lost on the way: where no other user can be become, it measures as the one who logs in."""
@@ -96,7 +127,7 @@ class ActionModule(ActionBase):
         return _unreached.explain_python(str(used), str(said.get("stdout") or ""), (3, 9) if _core() >= (2, 20) else (3, 8))
 
     def _call(self, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        arguments = {name: value for name, value in self._task.args.items() if name != "report_dir"}
+        arguments = {name: value for name, value in self._task.args.items() if name not in _OURS}
         limit_s = _number(arguments.get("timeout"), 15.0) + _number(arguments.get("memory_window"), 0.0) + _GRACE_S
         try:
             # a host that accepts a login and then stalls would hold the whole run: the module's own limit is of no use there
@@ -109,6 +140,94 @@ class ActionModule(ActionBase):
             return {"failed": True, "unreachable": True, "msg": str(problem)}
         except AnsibleError as problem:
             return {"failed": True, "msg": str(problem)}
+
+
+class _History:
+    """The past of one host, asked of a Prometheus server while the host is measured: a server that hangs costs no more than what is left of its time."""
+
+    def __init__(self, where: _prometheus.Address, called: t.Sequence[str]) -> None:
+        self._where = where
+        self._called = called
+        self._told = _prometheus.Told()
+        self._began = time.monotonic()
+        self._seconds: float | None = None
+        self._connection: http.client.HTTPConnection | None = None
+        # a name that is looked up for minutes cannot be interrupted, and is left behind
+        self._asker = threading.Thread(target=self._ask_all, daemon=True)
+        self._asker.start()
+
+    def add_to(self, document: dict[str, t.Any]) -> None:
+        """Write into the document what was told, waiting for the rest of the server's time at most."""
+        self._asker.join(max(self._began + _prometheus.LIMIT_S - time.monotonic(), 0.0))
+        seconds = self._seconds if self._seconds is not None else time.monotonic() - self._began
+        _prometheus_history.add(document, self._told, self._called, time.time(), seconds)
+
+    def _ask_all(self) -> None:
+        if self._called:
+            _prometheus.ask_all(self._ask, self._called, time.time(), self._told)
+        else:
+            self._told.problems.append("how this host is called there is not known: set pressure_prometheus_host")
+        self._seconds = time.monotonic() - self._began
+
+    def _ask(self, target: str) -> str:
+        """The text of one answer. Raises Unanswered."""
+        end = min(time.monotonic() + _prometheus.ASK_S, self._began + _prometheus.LIMIT_S)
+        try:
+            answer = self._answer(target, end)
+            if answer.status == 200:
+                return decode(_body(answer, _prometheus.ANSWER_BYTES, end))
+            raise _of_status(answer, end)
+        except ssl.SSLCertVerificationError as problem:
+            why = "its certificate is not trusted here (%s); SSL_CERT_FILE names the authorities" % clean(problem.verify_message, 100)
+        except TimeoutError:
+            why = "no answer: timed out"
+        except (OSError, http.client.HTTPException, ValueError) as problem:
+            why = "no answer: %s" % clean(getattr(problem, "strerror", None) or str(problem) or type(problem).__name__, 200)
+        raise _prometheus.Unanswered(why)
+
+    def _answer(self, target: str, end: float) -> http.client.HTTPResponse:
+        """One connection serves all questions: the authorities are loaded once, and a redirection is followed nowhere. No proxy is asked."""
+        where = self._where
+        if self._connection is None:
+            kind = functools.partial(http.client.HTTPSConnection, context=ssl.create_default_context()) if where.secure else http.client.HTTPConnection
+            self._connection = kind(where.host, where.port)
+        left = max(end - time.monotonic(), 0.1)
+        self._connection.timeout = left
+        if self._connection.sock is not None:
+            self._connection.sock.settimeout(left)
+        headers = {"Accept": "application/json", "User-Agent": "oncall-pressure"}
+        if where.user:
+            headers["Authorization"] = "Basic " + base64.b64encode(("%s:%s" % (where.user, where.password)).encode("utf-8")).decode("ascii")
+        self._connection.request("GET", where.prefix + target, headers=headers)
+        return self._connection.getresponse()
+
+
+def _body(answer: http.client.HTTPResponse, limit: int, end: float) -> bytes:
+    """What an answer holds, however it is cut. Raises Unanswered where it is too much, TimeoutError where it comes too slowly."""
+    parts: list[bytes] = []
+    size = 0
+    while size <= limit:
+        if time.monotonic() > end:
+            raise TimeoutError
+        part = answer.read1(65536)
+        if not part:
+            # else the connection would take the answer for unread
+            answer.close()
+            return b"".join(parts)
+        parts.append(part)
+        size += len(part)
+    raise _prometheus.Unanswered("its answer is larger than %d MiB" % (limit // 1048576))
+
+
+def _of_status(answer: http.client.HTTPResponse, end: float) -> _prometheus.Unanswered:
+    """What a status other than success means."""
+    if 300 <= answer.status < 400:
+        return _prometheus.Unanswered("it answers with a redirection (%d), which is not followed: name the address itself" % answer.status)
+    if answer.status in (401, 403, 407):
+        return _prometheus.Unanswered("it does not let us in (%d)" % answer.status, denied=True)
+    said = _prometheus_answer.refused(decode(_body(answer, _prometheus.ANSWER_BYTES, end)))
+    # a question that asks for too much is not the end of the others; what does not say why is no Prometheus
+    return _prometheus.Unanswered("it answers %d%s" % (answer.status, ": %s" % said if said else ""), last=said is None)
 
 
 @contextlib.contextmanager

@@ -81,6 +81,18 @@ options:
       - Taken are host, port, user, password, dbname, sslmode and sslrootcert, of one host each. The role needs C(pg_monitor), and nothing else.
       - It is handed to C(psql) through a pipe, and is in no argument, environment, file, document or message.
     type: raw
+  prometheus_url:
+    description:
+      - A Prometheus server that knows the past of the host, like C(https://USER:PASSWORD@prometheus.example.com:9090). The controller asks it while the host
+        is measured, for 8 seconds at most, and adds what it says to C(memory_history) of the document.
+      - Read are node_exporter, cAdvisor, process-exporter and nginx exporter. A server that gives no answer is named in the document, with the reason.
+      - Its certificate must be one that the controller trusts. Who logs in is no host's to know, and is in no document or message.
+    type: str
+  prometheus_host:
+    description:
+      - How the host is called in the label C(instance) there, without the port. It is its name in the inventory, or C(ansible_host), where this is empty.
+    type: str
+    default: ""
   report_dir:
     description:
       - A folder on the controller in which the document is written as C(snapshots/HOST.json). Only a digest is returned then.
@@ -103,6 +115,10 @@ EXAMPLES = r"""
 - name: Say what the busiest process is busy with
   oncall.pressure.snapshot:
     stacks: true
+
+- name: Ask a Prometheus server for the day before
+  oncall.pressure.snapshot:
+    prometheus_url: http://prometheus.example.com:9090
 
 - name: Watch for ten seconds and write the document on the controller
   oncall.pressure.snapshot:
@@ -159,6 +175,9 @@ def main() -> None:
             "stacks_service": {"type": "str", "default": ""},
             "memory_window": {"type": "float", "default": 0.0},
             "postgres_dsn": {"type": "raw", "no_log": True},
+            # the action plugin's own: they never arrive here from a play
+            "prometheus_url": {"type": "str", "no_log": True},
+            "prometheus_host": {"type": "str", "default": ""},
             "report_dir": {"type": "path"},
         },
         supports_check_mode=True,

@@ -16,6 +16,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host._text import
 from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import SCHEMA, Loaded
 from ansible_collections.oncall.pressure.plugins.plugin_utils._earlier import Fired, Look, held
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import Rule
+from ansible_collections.oncall.pressure.plugins.plugin_utils import _shared_work
 from ansible_collections.oncall.pressure.plugins.plugin_utils._shared_jobs import shared_jobs, tell
 from ansible_collections.oncall.pressure.plugins.plugin_utils._timeline import Given, lately
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import text
@@ -42,9 +43,13 @@ def diagnose(
     counts = {"hosts": len(hosts), "healthy": 0, "incident": 0, "unknown": 0, "unreached": 0}
     for row in hosts.values():
         counts[row["state"] if row["reached"] else "unreached"] += 1
-    shared = shared_jobs(sorted(loaded, key=lambda snapshot: natural(snapshot.host)))
+    ordered = sorted(loaded, key=lambda snapshot: natural(snapshot.host))
+    shared, twice = shared_jobs(ordered), _shared_work.shared_work(ordered)
     tell(hosts, shared)
-    document = {"schema": SCHEMA, "hosts": {host: hosts[host] for host in sorted(hosts, key=natural)}, "fleet": counts, "shared_jobs": shared}
+    _shared_work.tell(hosts, twice)
+    document = {
+        "schema": SCHEMA, "hosts": {host: hosts[host] for host in sorted(hosts, key=natural)}, "fleet": counts, "shared_jobs": shared, "shared_work": twice,
+    }
     return t.cast("dict[str, t.Any]", clean_tree(document))
 
 

@@ -17,8 +17,8 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at,
 Row = t.Mapping[str, t.Any]
 
 #: What a person or a script started, and no file says should run.
-_UNDECLARED = ("session", "none")
-_CONTAINERS = ("docker", "podman", "containerd", "kubernetes")
+UNDECLARED: t.Final = ("session", "none")
+CONTAINERS: t.Final = ("docker", "podman", "containerd", "kubernetes")
 
 #: Schedulers that take turns by a lock, so that several of them send a task once.
 _LOCKED = ("redbeat",)
@@ -35,7 +35,7 @@ def duplicate_figures(snapshot: Row) -> dict[str, t.Any]:
 
 
 def _schedulers(services: t.Sequence[Row]) -> dict[str, t.Any]:
-    beats = [row for row in services if row.get("component") == "celery" and at(row, "settings", "identity", "beat") is True and not _locked(row)]
+    beats = [row for row in services if row.get("component") == "celery" and at(row, "settings", "identity", "beat") is True and not locked(row)]
     sets = [[other for other in beats if other is row or _same(row, other)] for row in beats]
     largest = max(sets, key=len, default=[])
     first = min(largest, key=lambda row: str(row["id"]), default=None)
@@ -46,18 +46,19 @@ def _schedulers(services: t.Sequence[Row]) -> dict[str, t.Any]:
     }
 
 
-def _locked(row: Row) -> bool:
+def locked(row: Row) -> bool:
+    """Whether a scheduler takes turns with others of its kind."""
     scheduler = (text(row, "settings", "identity", "scheduler") or "").lower()
     return any(word in scheduler for word in _LOCKED)
 
 
 def _consumers(services: t.Sequence[Row]) -> dict[str, t.Any]:
-    workers = sorted((row for row in services if row.get("component") in ("celery", "rq") and row.get("role") == "worker" and _queues(row)),
-                     key=lambda row: (row.get("manager") not in _UNDECLARED, str(row["id"])))
+    workers = sorted((row for row in services if row.get("component") in ("celery", "rq") and row.get("role") == "worker" and queues_of(row)),
+                     key=lambda row: (row.get("manager") not in UNDECLARED, str(row["id"])))
     found = []
     for one, other in itertools.combinations(workers, 2):
-        if one["component"] == other["component"] and _queues(one) & _queues(other) and _same(one, other):
-            undeclared = one.get("manager") in _UNDECLARED and other.get("manager") not in _UNDECLARED
+        if one["component"] == other["component"] and queues_of(one) & queues_of(other) and _same(one, other):
+            undeclared = one.get("manager") in UNDECLARED and other.get("manager") not in UNDECLARED
             if undeclared or _one_name(one, other):
                 found.append((not undeclared, one, other))
     found.sort(key=lambda row: row[0])
@@ -65,12 +66,13 @@ def _consumers(services: t.Sequence[Row]) -> dict[str, t.Any]:
     return {
         "count": len(found), "undeclared": not found[0][0] if found else None, "service": text(one, "id"), "name": text(one, "name") or text(one, "id"),
         "other": text(other, "name") or text(other, "id"), "pid": num(one, "main_pid"),
-        "queues": ", ".join(sorted(_queues(one) & _queues(other))[:5]) if one is not None and other is not None else None,
+        "queues": ", ".join(sorted(queues_of(one) & queues_of(other))[:5]) if one is not None and other is not None else None,
         "node": text(one, "settings", "identity", "node") if found and found[0][0] else None,
     }
 
 
-def _queues(row: Row) -> set[str]:
+def queues_of(row: Row) -> set[str]:
+    """The queues that a worker takes from, as far as they are known."""
     names = at(row, "settings", "queues", "value")
     return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
 
@@ -87,7 +89,7 @@ def _same(one: Row, other: Row) -> bool:
 
 
 def _place(row: Row) -> str:
-    if row.get("manager") not in _CONTAINERS:
+    if row.get("manager") not in CONTAINERS:
         return ""
     return text(row, "container", "project") or str(row["id"])
 
@@ -95,5 +97,5 @@ def _place(row: Row) -> str:
 def _one_name(one: Row, other: Row) -> bool:
     """Whether two workers of celery have one name, which is that of a host mostly: a container has its own."""
     name = text(one, "settings", "identity", "node")
-    outside = one.get("manager") not in _CONTAINERS and other.get("manager") not in _CONTAINERS
+    outside = one.get("manager") not in CONTAINERS and other.get("manager") not in CONTAINERS
     return one.get("component") == "celery" and outside and name is not None and name == text(other, "settings", "identity", "node")

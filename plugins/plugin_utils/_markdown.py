@@ -15,6 +15,7 @@ import re
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
+from ansible_collections.oncall.pressure.plugins.plugin_utils import _shared_work
 from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import Loaded
 from ansible_collections.oncall.pressure.plugins.plugin_utils._format import age, number, size
 from ansible_collections.oncall.pressure.plugins.plugin_utils._memory_figures import outlook
@@ -57,6 +58,8 @@ def markdown(diagnosis: t.Mapping[str, t.Any], loaded: t.Sequence[Loaded], probl
             lines += _sick(host, row)
     alike = diagnosis.get("shared_jobs") or []
     lines += ["## The same job on several hosts", "", *("- %s" % plain(shared(job)) for job in alike), ""] if alike else []
+    twice = diagnosis.get("shared_work") or []
+    lines += ["## The same work done by several hosts", "", *("- %s" % plain(_shared_work.sentence_of(row)) for row in twice), ""] if twice else []
     quiet = {host: row for host, row in hosts.items() if row["state"] == "unknown"}
     if quiet:
         lines += ["## Not known", "", "| host | why |", "| --- | --- |"]

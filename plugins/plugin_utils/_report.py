@@ -14,6 +14,7 @@ import textwrap
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import visible
+from ansible_collections.oncall.pressure.plugins.plugin_utils import _shared_work
 from ansible_collections.oncall.pressure.plugins.plugin_utils._shared_jobs import sentence_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._timeline import shown
 
@@ -49,6 +50,8 @@ def screen(diagnosis: t.Mapping[str, t.Any], report: str | None = None, problems
             blocks += wrapped("%s  %s  " % (host.ljust(min(width, 40)), kind), row["reason"] or "nothing was measured", len(host.ljust(min(width, 40))) + 2)
     for job in (diagnosis.get("shared_jobs") or [])[:_SHARED]:
         blocks += wrapped("", shared(job), 2)
+    for work in (diagnosis.get("shared_work") or [])[:_SHARED]:
+        blocks += wrapped("", _shared_work.sentence_of(work), 2)
     blocks += ["rule left out: %s" % problem for problem in problems]
     return visible_lines([*blocks, fleet_line(diagnosis["fleet"], hosts, report)])
 

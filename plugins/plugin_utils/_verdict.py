@@ -73,6 +73,10 @@ def judge(
     effects = _explained(findings)
     verdicts = [_row(finding) for index, finding in enumerate(findings) if index not in effects]
     tell(verdicts, memory)
+    past = past_gap(snapshot)
+    for verdict in verdicts:
+        if past is not None and verdict["resource"] == "memory":
+            verdict["missing"] = [*verdict["missing"], past]
     essential = essential_gaps(snapshot)
     return {
         "state": "incident" if verdicts else ("unknown" if essential else "healthy"),
@@ -84,7 +88,7 @@ def judge(
             for index, finding in enumerate(findings)
         ],
         "unknown": [{"rule": rule, "missing": list(missing)[:20]} for rule, missing in unknown.items() if missing],
-        "missing": essential,
+        "missing": essential + ([past] if past is not None else []),
         "next": verdicts[0]["next"] if verdicts else [],
         "memory": told(memory, snapshot),
     }
@@ -278,6 +282,11 @@ def _gap(snapshot: t.Mapping[str, t.Any], name: str) -> str | None:
         return None
     reason = text(snapshot, "collectors", name, "reason")
     return "%s (%s)" % (name, ": ".join(part for part in (status or "no answer", reason) if part))
+
+
+def past_gap(snapshot: t.Mapping[str, t.Any]) -> str | None:
+    """Why a Prometheus server that people named told nothing, or not all; null where it did, or none was named."""
+    return None if text(snapshot, "collectors", "prometheus", "status") is None else _gap(snapshot, "prometheus")
 
 
 def _missing(rule: Rule, names: t.Iterable[str], snapshot: t.Mapping[str, t.Any]) -> list[str]:

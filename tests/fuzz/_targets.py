@@ -61,6 +61,14 @@ from ansible_collections.oncall.pressure.plugins.module_utils._parse import (
     _unit_file,
     _userspace_oom,
 )
+from ansible_collections.oncall.pressure.plugins.plugin_utils import _prometheus_answer
+
+#: What Prometheus 2.42 answers: series of a day, and a question that it does not understand.
+PROMETHEUS = (
+    '{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"id":"/system.slice/shop-web.service","instance":"web-1:8080","job":"cadvisor"},'
+    '"values":[[1795776884,"301048888.37"],[1795784084,"NaN"],[1795784234.5,"+Inf"],[1795791284,"1e+09"]]},{"metric":{},"values":[]}]}}',
+    '{"status":"error","errorType":"bad_data","error":"1:4: parse error: unexpected end of input inside braces"}',
+)
 
 
 class Target(NamedTuple):
@@ -455,6 +463,7 @@ TARGETS: tuple[Target, ...] = (
     Target("_postgres_dsn.target", lambda text: _postgres_dsn.target(text).address, (
         "postgresql://monitor:s%3Fcret@db.example.com:5433/shop?sslmode=verify-full", "host=/run/postgresql user=m password='it\\'s' dbname=shop"),
         (_postgres_dsn.BadDsn,)),
+    Target("_prometheus_answer.series", lambda text: (_prometheus_answer.refused(text), _prometheus_answer.series(text)), PROMETHEUS, (ValueError,)),
     Target("_redis_info.info", redis_info, REDIS_INFO, (ValueError,)),
     Target("_resp.reply", replies, RESP, (ValueError,)),
     Target("_stack_dump.stacks", lambda text: _stack_dump.summed([_stack_dump.stacks(text.split("\n"))] * 2), STACKS),
