@@ -14,7 +14,9 @@ import typing as t
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, known, num, rows, text
 
 #: The signals that rules ask for: one that no log told was told no times, where logs were read at all.
-_ASKED = ("gunicorn_worker_timeout", "nginx_upstream_timeout", "celery_task_retry", "rq_job_retry", "outbound_retry", "too_many_open_files", "disk_full")
+_ASKED = ("gunicorn_worker_timeout", "nginx_upstream_timeout", "celery_task_retry", "rq_job_retry", "outbound_retry", "too_many_open_files", "disk_full",
+          "nginx_upstream_refused", "nginx_no_live_upstreams", "nginx_worker_connections", "celery_soft_time_limit", "celery_hard_time_limit", "rq_job_timeout",
+          "memory_error", "cannot_allocate_memory")
 
 #: What a dependency in trouble looks like from this side.
 _OUTSIDE = ("dependency_refused", "dependency_timeout", "dns_failure", "ssl_error", "outbound_429", "outbound_503", "celery_broker_lost")
@@ -34,6 +36,8 @@ def log_figures(snapshot: t.Mapping[str, t.Any], identity: str | None) -> dict[s
     templates = [row for source in mine for row in rows(source, "templates")]
     tasks = [row for source in mine for row in rows(source, "tasks")]
     retried = max(tasks, key=lambda row: num(row, "retried") or 0.0, default=None)
+    ran = [(num(row, "mean_s") or 0.0) * (num(row, "succeeded") or 0.0) for row in tasks]
+    longest = max(zip(ran, range(len(ran))), default=(0.0, 0))
     covered = known(*(num(row, "covered_s") for row in mine))
     outside = [signal for source in mine for signal in rows(source, "signals") if signal.get("id") in _OUTSIDE]
     first = max(outside, key=lambda signal: num(signal, "count") or 0.0, default=None)
@@ -48,6 +52,10 @@ def log_figures(snapshot: t.Mapping[str, t.Any], identity: str | None) -> dict[s
         "template": text(max(templates, key=lambda row: num(row, "count") or 0.0, default=None), "template"),
         "retried_task": text(retried, "name") if num(retried, "retried") else None,
         "retried_per_min": num(retried, "retried_per_min") if num(retried, "retried") else None,
+        # the task with most of the run time of all that ended
+        "longest_task": text(tasks[longest[1]], "name") if longest[0] > 0 else None,
+        "longest_task_share": longest[0] / sum(ran) if longest[0] > 0 else None,
+        "longest_task_mean_s": num(tasks[longest[1]], "mean_s") if longest[0] > 0 else None,
         "outside": sum(known(*(num(signal, "count") for signal in outside))) if told else None,
         "outside_sample": text(first, "sample"),
         "outside_about": text(first, "about"),
