@@ -18,6 +18,7 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import 
 from ansible_collections.oncall.pressure.plugins.plugin_utils._earlier import Fired, Look, held
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import Rule
 from ansible_collections.oncall.pressure.plugins.plugin_utils import _shared_work
+from ansible_collections.oncall.pressure.plugins.plugin_utils._shared_causes import shared_causes
 from ansible_collections.oncall.pressure.plugins.plugin_utils._shared_jobs import shared_jobs, tell
 from ansible_collections.oncall.pressure.plugins.plugin_utils._timeline import Given, lately
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import text
@@ -46,11 +47,13 @@ def diagnose(
     for row in hosts.values():
         counts[row["state"] if row["reached"] else "unreached"] += 1
     ordered = sorted(loaded, key=lambda snapshot: natural(snapshot.host))
+    named = {host: hosts[host] for host in sorted(hosts, key=natural)}
     shared, twice = shared_jobs(ordered), _shared_work.shared_work(ordered)
+    causes = shared_causes(named, loaded, rules, shared)
     tell(hosts, shared)
     _shared_work.tell(hosts, twice)
     document = {
-        "schema": SCHEMA, "hosts": {host: hosts[host] for host in sorted(hosts, key=natural)}, "fleet": counts, "shared_jobs": shared, "shared_work": twice,
+        "schema": SCHEMA, "hosts": named, "fleet": counts, "shared_jobs": shared, "shared_work": twice, "shared_causes": causes,
     }
     return t.cast("dict[str, t.Any]", clean_tree(document))
 
