@@ -29,7 +29,8 @@ FAST_S, UNKNOWN_S = 240.0, 45.0
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", help="names of incidents, joined by commas")
-    parser.add_argument("--fast", action="store_true", help="a third of them, drawn at random, without the whole machine; fewer where they took long in the last whole run")
+    parser.add_argument("--fast", action="store_true",
+                        help="a third of them, drawn at random, without the whole machine; fewer where they took long in the last whole run")
     parser.add_argument("--no-machine", action="store_true", help="leave out what needs the whole machine")
     parser.add_argument("--seed", type=int, help="draw everything as that run did")
     parser.add_argument("--json", help="write the results there instead of docs/results/incidents.json")
