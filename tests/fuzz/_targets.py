@@ -9,10 +9,11 @@ A parser is one row: its name is MODULE.FUNCTION, ``call`` takes text. It may ra
 from __future__ import annotations
 
 import datetime
+import io
 import json
 from typing import Any, Callable, NamedTuple
 
-from ansible_collections.oncall.pressure.plugins.module_utils._host import _text
+from ansible_collections.oncall.pressure.plugins.module_utils._host import _text, _unix_http
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import (
     _access_log,
     _addresses,
@@ -82,6 +83,10 @@ COMMANDS = (
     "uvicorn shop:app --host 0.0.0.0 --port 8000 --workers ${WEB_CONCURRENCY:-4} --limit-max-requests 1000", "rq worker-pool -n 4 high default",
     "/bin/bash -c 'cd /srv/shop && exec gunicorn -c gunicorn.conf.py shop:app'", "python3 -m celery multi start w1 w2 -A shop -c:w1 3 --pidfile=/run/%n.pid",
     "env -i PATH=/bin nice -n 5 ionice -c3 timeout 1h flock -n /tmp/l chpst -u www:www gunicorn shop", "sudo -u app -H hypercorn shop:app -w 2",
+)
+HTTP = (
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1a\r\n[{\"Id\": \"3f6d1b5ad292\"}] \n\r\n0\r\n\r\n",
+    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: 12\r\nConnection: close\r\n\r\n{\"a\": \"b c\"}", "HTTP/1.0 200 OK\r\n\r\n{}",
 )
 UNITS = (
     "[Unit]\nDescription=Shop\n[Service]\nUser=app\nEnvironment=\"A=1 2\" 'B=%h' C=3\nEnvironmentFile=-/etc/default/shop\nExecStart=\n"
@@ -437,6 +442,7 @@ TARGETS: tuple[Target, ...] = (
     Target("_userspace_oom.feed", userspace, OOM),
     Target("_connections.tcp", lambda text: (_connections.tcp(text), _connections.unix(text), _connections.address(text)), TCP + UNIX),
     Target("_engine_api.document", engine, INSPECTED, (ValueError,)),
+    Target("_unix_http.answer", lambda text: _unix_http.answer(io.BytesIO(raw(text)), 4096), HTTP, (_unix_http.NoAnswer,)),
     Target("_history.logs", history, HISTORY),
     Target("_journal_export.entries", lambda text: list(_journal_export.entries(raw(text))), LOGS, (ValueError,)),
     Target("_log_signals.matches", lambda text: [_log_signals.matches(line) for line in text.split("\n")] + [_log_signals.forms_in(raw(text))], LOGS),

@@ -11,7 +11,6 @@ The kernel's log is the machine's, shared by all its containers: a kill is this 
 
 from __future__ import annotations
 
-import statistics
 import time
 import typing as t
 
@@ -282,13 +281,13 @@ def _services(events: list[dict[str, t.Any]]) -> dict[str, dict[str, t.Any]]:
             rows.setdefault(event["service"], []).append(event)
     summary = {}
     for service, kills in rows.items():
-        sizes = [kill["anon_rss_bytes"] for kill in kills if kill["anon_rss_bytes"] is not None]
+        sizes = sorted(kill["anon_rss_bytes"] for kill in kills if kill["anon_rss_bytes"] is not None)
         names: dict[str, int] = {}
         for kill in kills:
             names[kill["name"]] = names.get(kill["name"], 0) + 1
         summary[service] = {
-            "kills": len(kills), "last_at": kills[0]["at"], "last_age_s": kills[0]["age_s"], "largest_anon_rss_bytes": max(sizes, default=None),
-            "median_anon_rss_bytes": int(statistics.median(sizes)) if sizes else None, "names": names,
+            "kills": len(kills), "last_at": kills[0]["at"], "last_age_s": kills[0]["age_s"], "largest_anon_rss_bytes": sizes[-1] if sizes else None,
+            "median_anon_rss_bytes": (sizes[(len(sizes) - 1) // 2] + sizes[len(sizes) // 2]) // 2 if sizes else None, "names": names,
         }
     return summary
 

@@ -20,6 +20,7 @@ import typing as t
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _daemons, _owners
 from ansible_collections.oncall.pressure.plugins.module_utils._components._own_root import own_root
 from ansible_collections.oncall.pressure.plugins.module_utils._components._process_table import own_chain
+from ansible_collections.oncall.pressure.plugins.module_utils._host._archive import compile_once
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Collector, Options, Reading, absent, run_all
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _cgroup
@@ -28,97 +29,123 @@ from ansible_collections.oncall.pressure.plugins.module_utils._version import VE
 SCHEMA = 1
 
 
-# Each collector is imported in its own child: source that travels is compiled anew at every call, so the children do that
-# side by side, and none holds the code of another.
+class _Part:
+    """A collector that is imported when it is first needed; where ``load`` says that there is nothing to collect, never."""
+
+    def __init__(self, load: t.Callable[[Options], Collector | Reading]) -> None:
+        self.load = load
+
+    def __call__(self, machine: Machine, options: Options) -> Reading:
+        found = self.load(options)
+        return found if isinstance(found, Reading) else found(machine, options)
 
 
-def _host(machine: Machine, options: Options) -> Reading:
+@_Part
+def _host(options: Options) -> Collector | Reading:
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _host_pressure
 
-    return _host_pressure.collect(machine, options)
+    return _host_pressure.collect
 
 
-def _services(machine: Machine, options: Options) -> Reading:
+@_Part
+def _services(options: Options) -> Collector | Reading:
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _services
 
-    return _services.collect(machine, options)
+    return _services.collect
 
 
-def _units(machine: Machine, options: Options) -> Reading:
+@_Part
+def _units(options: Options) -> Collector | Reading:
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _units
 
-    return _units.collect(machine, options)
+    return _units.collect
 
 
-def _oom(machine: Machine, options: Options) -> Reading:
+@_Part
+def _oom(options: Options) -> Collector | Reading:
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _oom
 
-    return _oom.collect(machine, options)
+    return _oom.collect
 
 
-def _nginx(machine: Machine, options: Options) -> Reading:
+@_Part
+def _nginx(options: Options) -> Collector | Reading:
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _nginx
 
-    return _nginx.collect(machine, options)
+    return _nginx.collect
 
 
-def _jobs(machine: Machine, options: Options) -> Reading:
+@_Part
+def _jobs(options: Options) -> Collector | Reading:
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _jobs
 
-    return _jobs.collect(machine, options)
+    return _jobs.collect
 
 
-def _health(machine: Machine, options: Options) -> Reading:
+@_Part
+def _health(options: Options) -> Collector | Reading:
     if not options.health_urls:
         return absent("no URL to ask was given (pressure_health_urls)")
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _health_urls
 
-    return _health_urls.collect(machine, options)
+    return _health_urls.collect
 
 
-def _containers(machine: Machine, options: Options) -> Reading:
+@_Part
+def _containers(options: Options) -> Collector | Reading:
     if options.daemons is not None and not {"docker", "podman", "containerd", "crio"} & set(options.daemons):
         return absent("no container engine runs here")
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _containers
 
-    return _containers.collect(machine, options)
+    return _containers.collect
 
 
-def _logs(machine: Machine, options: Options) -> Reading:
+@_Part
+def _logs(options: Options) -> Collector | Reading:
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _logs
 
-    return _logs.collect(machine, options)
+    return _logs.collect
 
 
-def _connections(machine: Machine, options: Options) -> Reading:
+@_Part
+def _connections(options: Options) -> Collector | Reading:
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _connections
 
-    return _connections.collect(machine, options)
+    return _connections.collect
 
 
-def _recent_changes(machine: Machine, options: Options) -> Reading:
+@_Part
+def _recent_changes(options: Options) -> Collector | Reading:
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _recent_changes
 
-    return _recent_changes.collect(machine, options)
+    return _recent_changes.collect
 
 
-def _redis(machine: Machine, options: Options) -> Reading:
+@_Part
+def _redis(options: Options) -> Collector | Reading:
     if options.daemons is not None and "redis" not in options.daemons:
         return absent("no Redis server runs here")
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _redis
 
-    return _redis.collect(machine, options)
+    return _redis.collect
 
 
-def _postgres(machine: Machine, options: Options) -> Reading:
+@_Part
+def _postgres(options: Options) -> Collector | Reading:
     if options.daemons is not None and "postgres" not in options.daemons and not options.postgres_dsn:
         return absent("no PostgreSQL runs here")
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _postgres
 
-    return _postgres.collect(machine, options)
+    return _postgres.collect
 
 
-def _memory_history(machine: Machine, options: Options) -> Reading:
+@_Part
+def _memory_history(options: Options) -> Collector | Reading:
+    return _recorded
+
+
+def _recorded(machine: Machine, options: Options) -> Reading:
+    # whether anything is recorded is looked at in the child: what lies on a file system may not answer
     if not options.memory_window_s and not any(machine.exists(path) for path in _HISTORIES):
         return absent("nothing is recorded here (role recorder, sysstat), and no longer window was asked for (pressure_memory_window)")
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _memory_history
@@ -126,10 +153,10 @@ def _memory_history(machine: Machine, options: Options) -> Reading:
     return _memory_history.collect(machine, options)
 
 
-#: In the order in which they begin: what a verdict cannot do without, then what watches the window, then what ends in a moment.
-COLLECTORS: dict[str, Collector] = {
-    "host": _host, "services": _services, "units": _units, "oom": _oom, "nginx": _nginx, "jobs": _jobs, "health": _health,
-    "containers": _containers, "redis": _redis, "postgres": _postgres, "connections": _connections, "logs": _logs, "changes": _recent_changes,
+#: In the order in which they begin: what a verdict cannot do without, then what watches the window where it is there, then what ends in a moment.
+COLLECTORS: dict[str, _Part] = {
+    "host": _host, "services": _services, "units": _units, "oom": _oom, "containers": _containers, "postgres": _postgres, "redis": _redis,
+    "health": _health, "logs": _logs, "jobs": _jobs, "nginx": _nginx, "connections": _connections, "changes": _recent_changes,
     "memory_history": _memory_history,
 }
 
@@ -152,8 +179,10 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
     """The document of one host; ``name`` and ``clock_offset_s`` are for the controller to fill in."""
     started = machine.monotonic()
     options = options._replace(own_pids=own_chain(machine), daemons=_daemons.running(machine))
+    _load(options)
     # what was asked for is taken within the same limit
-    rows, pss_bytes = run_all(COLLECTORS, machine, options, limit_s if options.stacks is None else max(limit_s - _STACKS_S, options.window_s + 1.0))
+    limit_of_all_s = limit_s if options.stacks is None else max(limit_s - _STACKS_S, options.window_s + 1.0)
+    rows, pss_bytes = run_all(COLLECTORS, machine, options, limit_of_all_s, machine.monotonic() - started)
     data = {name: row["data"] or {} for name, row in rows.items()}
     services = t.cast("list[dict[str, t.Any]]", data["services"].get("services", []))
     joined = join(services, data["units"]) if rows["services"]["data"] is not None or rows["units"]["data"] is not None else None
@@ -193,6 +222,18 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         "stacks": rows["stacks"]["data"],
         "memory_history": rows["memory_history"]["data"],
     }
+
+
+def _load(options: Options) -> None:
+    """Import what there is to collect with, before the children: source that travels is compiled anew at every call, and what that leaves behind
+    in memory is then there once, not in each of them."""
+    compile_once()
+    for part in COLLECTORS.values():
+        try:
+            part.load(options)
+        except Exception:
+            # its child meets the same, and says so
+            continue
 
 
 def _stacks(

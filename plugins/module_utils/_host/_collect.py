@@ -32,7 +32,7 @@ ADDRESS_SPACE_LIMIT = 512 * 1024 * 1024
 
 
 #: How many collectors run at once. Most wait for the window or end in a moment, and each holds some MiB that a sick host may not have.
-AT_ONCE = 7
+AT_ONCE = 5
 
 #: A host of which some may be known in time is better than one of which all is known late: this long after the window the collectors that are left are
 #: stopped, where none of them used the processor or ended for as long as the second says. What is only slow, on a machine that is busy, may go on.
@@ -117,12 +117,12 @@ class Run(t.NamedTuple):
     pss_bytes: int | None
 
 
-def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Options, limit_s: float) -> Run:
-    """Run every collector in a child of its own, some at once in the order given, all of them within ``limit_s`` seconds.
+def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Options, limit_s: float, spent_s: float = 0.0) -> Run:
+    """Run every collector in a child of its own, some at once in the order given, all of them within ``limit_s`` seconds, of which ``spent_s`` are over.
 
     Each row is ``{"status", "reason", "data", "seconds"}``; there is one for each collector, whatever happened to it.
     """
-    started = time.monotonic()
+    started = time.monotonic() - spent_s
     rows: dict[str, dict[str, t.Any]] = {}
     running: dict[int, tuple[str, int, list[bytes]]] = {}
     most: int | None = None
@@ -132,9 +132,9 @@ def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Op
     # who watches for longer waits between two samples
     watched_s = max(options.window_s, options.memory_window_s)
     used: dict[int, int] = {}
-    moved = started
+    moved = time.monotonic()
     with selectors.DefaultSelector() as selector:
-        look = started + _LOOK_EVERY_S
+        look = moved + _LOOK_EVERY_S
         while running or waiting:
             while waiting and len(running) < AT_ONCE:
                 name, collector = waiting.pop(0)
@@ -148,15 +148,16 @@ def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Op
             if not running:
                 break
             now = time.monotonic()
-            if now < started + limit_s and now >= started + watched_s + PATIENCE_S and now - moved >= STILL_S:
-                limit_s = now - started
-            if now >= started + limit_s:
-                break
+            # before anything is decided: where processors are busy, it was we who did not move
             if now >= look:
                 look = now + _LOOK_EVERY_S
                 most = _larger(most, _pss_bytes(machine, [row[1] for row in running.values()]))
                 if _any_moved([row[1] for row in running.values()], used):
                     moved = now
+            if now < started + limit_s and now >= started + watched_s + PATIENCE_S and now - moved >= STILL_S:
+                limit_s = now - started
+            if now >= started + limit_s:
+                break
             for key, dummy in selector.select(min(started + limit_s, look) - now):
                 name, pid, parts = running[key.fd]
                 moved = time.monotonic()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import typing as t
 from pathlib import Path
 
@@ -35,6 +37,37 @@ def test_the_live_machine_gives_a_valid_document_that_psutil_agrees_with() -> No
     assert document["cost"]["processes"] == len(_snapshot.COLLECTORS) + 1 and document["cost"]["cpu_s"] > 0 and document["cost"]["pss_bytes"] > 0
     ours = {row["pid"] for rows in ("top_cpu", "top_memory") for row in document["processes"][rows]}
     assert os.getpid() not in ours
+
+
+def test_what_cannot_be_imported_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(options: Options) -> t.Any:
+        raise SyntaxError("of a Python that is older")
+
+    monkeypatch.setitem(_snapshot.COLLECTORS, "jobs", _snapshot._Part(broken))
+    document = _snapshot.take(Machine(), Options(window_s=0.1), 30.0)
+    assert document["collectors"]["jobs"]["status"] == "error" and "SyntaxError" in document["collectors"]["jobs"]["reason"]
+    assert document["jobs"] is None and document["collectors"]["host"]["status"] in ("ok", "partial")
+
+
+#: Imports what there is to collect with on a host with some daemons, and says what of ours is there then.
+LOADED = """
+import json, sys
+from ansible_collections.oncall.pressure.plugins.module_utils._components import _snapshot
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options
+_snapshot._load(Options(daemons=dict.fromkeys(sys.argv[1:], (1,))))
+print(json.dumps([name.rpartition("._components.")[2] for name in sys.modules if "oncall.pressure" in name]))
+"""
+
+
+@pytest.mark.parametrize("daemons", [[], ["nginx"], ["redis", "podman"], ["postgres", "docker", "nginx"]])
+def test_only_what_there_is_to_collect_with_is_imported(daemons: list[str]) -> None:
+    found = [one for one in sys.path if (Path(one) / "ansible_collections/oncall/pressure").is_dir()]
+    done = subprocess.run([sys.executable, "-c", LOADED, *daemons], stdout=subprocess.PIPE, check=True, env=dict(os.environ, PYTHONPATH=":".join(found)))
+    loaded = set(json.loads(done.stdout))
+    always = {"_host_pressure", "_services", "_units", "_oom", "_jobs", "_nginx", "_connections", "_logs", "_recent_changes"}
+    by_kind = {"redis": "_redis", "postgres": "_postgres", "docker": "_containers", "podman": "_containers"}
+    assert always <= loaded
+    assert loaded & {"_redis", "_postgres", "_containers", "_health_urls", "_memory_history"} == {by_kind[kind] for kind in daemons if kind in by_kind}
 
 
 def record(**extra: t.Any) -> dict[str, t.Any]:

@@ -114,6 +114,19 @@ def test_what_only_waits_is_not_waited_for(monkeypatch: t.Any) -> None:
     assert rows["works"]["status"] == "ok"
 
 
+def test_what_is_at_work_is_not_stopped_because_we_did_not_look(monkeypatch: t.Any) -> None:
+    """Where processors are busy it is the parent that stands still: before it decides, it looks."""
+    monkeypatch.setattr(_collect, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(_collect, "STILL_S", 0.05)
+    rows = run_all({"works": works}, Machine(), Options(window_s=0.1), 3600.0).rows
+    assert rows["works"]["status"] == "ok"
+
+
+def test_what_was_spent_before_counts() -> None:
+    rows = run_all({"hangs": hangs, "good": good}, Machine(), Options(), 3600.0, 3598.5).rows
+    assert rows["good"]["status"] == "ok" and "not finished after 3600.0 s" in rows["hangs"]["reason"] and rows["hangs"]["seconds"] >= 3600.0
+
+
 def works(machine: Machine, options: Options) -> Reading:
     """Uses the processor for a while."""
     end = time.process_time() + 1.2
