@@ -106,11 +106,12 @@ def _exactly(stream: t.BinaryIO, size: bytes, base: int, most: int) -> bytes:
         wanted = -1
     if wanted < 0:
         raise _NoHttp
+    # room is made for all of it at once
+    data = stream.read(min(wanted, most))
+    if len(data) < min(wanted, most):
+        raise _NoHttp
     if wanted > most:
         raise NoAnswer(_TOO_LARGE)
-    data = stream.read(wanted)
-    if len(data) != wanted:
-        raise _NoHttp
     return data
 
 
