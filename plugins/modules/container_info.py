@@ -189,11 +189,9 @@ containers:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _containers
-from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, run_all
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
-
-#: What is accepted, by parameter: (least, most).
-BOUNDS = {"window": (0.1, 60.0), "timeout": (1.0, 300.0)}
+from ansible_collections.oncall.pressure.plugins.module_utils._host._one import TIMEOUT, answer, within
 
 
 def main() -> None:
@@ -201,12 +199,9 @@ def main() -> None:
         argument_spec={"window": {"type": "float", "default": 2.0}, "timeout": {"type": "float", "default": 15.0}},
         supports_check_mode=True,
     )
-    for name, (least, most) in BOUNDS.items():
-        if not least <= module.params[name] <= most:
-            module.fail_json(msg="%s must be from %s to %s, not %s" % (name, least, most, module.params[name]))
-    options = Options(window_s=module.params["window"])
-    row = run_all({"containers": _containers.collect}, Machine(), options, max(module.params["timeout"], options.window_s + 3.0)).rows["containers"]
-    module.exit_json(changed=False, containers=row["data"], status=row["status"], reason=row["reason"], seconds=row["seconds"])
+    given = within(module, window=(0.1, 60.0), timeout=TIMEOUT)
+    options = Options(window_s=given["window"])
+    answer(module, "containers", _containers.collect, Machine(), options, max(given["timeout"], options.window_s + 3.0))
 
 
 if __name__ == "__main__":

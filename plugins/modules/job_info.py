@@ -175,11 +175,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _jobs
 from ansible_collections.oncall.pressure.plugins.module_utils._components._process_table import own_chain
-from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, run_all
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
-
-#: What is accepted, by parameter: (least, most).
-BOUNDS = {"window": (0.0, 60.0), "timeout": (1.0, 300.0)}
+from ansible_collections.oncall.pressure.plugins.module_utils._host._one import TIMEOUT, answer, within
 
 
 def main() -> None:
@@ -187,13 +185,10 @@ def main() -> None:
         argument_spec={"window": {"type": "float", "default": 2.0}, "timeout": {"type": "float", "default": 15.0}},
         supports_check_mode=True,
     )
-    for name, (least, most) in BOUNDS.items():
-        if not least <= module.params[name] <= most:
-            module.fail_json(msg="%s must be from %s to %s, not %s" % (name, least, most, module.params[name]))
+    given = within(module, window=(0.0, 60.0), timeout=TIMEOUT)
     machine = Machine()
-    options = Options(window_s=module.params["window"], own_pids=own_chain(machine))
-    row = run_all({"jobs": _jobs.collect}, machine, options, module.params["timeout"]).rows["jobs"]
-    module.exit_json(changed=False, jobs=row["data"], status=row["status"], reason=row["reason"], seconds=row["seconds"])
+    options = Options(window_s=given["window"], own_pids=own_chain(machine))
+    answer(module, "jobs", _jobs.collect, machine, options, given["timeout"])
 
 
 if __name__ == "__main__":

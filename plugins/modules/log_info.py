@@ -171,11 +171,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _logs
 from ansible_collections.oncall.pressure.plugins.module_utils._components._process_table import own_chain
-from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, run_all
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
-
-#: What is accepted, by parameter: (least, most).
-BOUNDS = {"window": (1, 86400), "timeout": (1.0, 300.0)}
+from ansible_collections.oncall.pressure.plugins.module_utils._host._one import TIMEOUT, answer, within
 
 
 def main() -> None:
@@ -183,13 +181,10 @@ def main() -> None:
         argument_spec={"window": {"type": "int", "default": 600}, "timeout": {"type": "float", "default": 10.0}},
         supports_check_mode=True,
     )
-    for name, (least, most) in BOUNDS.items():
-        if not least <= module.params[name] <= most:
-            module.fail_json(msg="%s must be from %s to %s, not %s" % (name, least, most, module.params[name]))
+    given = within(module, window=(1, 86400), timeout=TIMEOUT)
     machine = Machine()
-    options = Options(traffic_window_s=float(module.params["window"]), own_pids=own_chain(machine))
-    row = run_all({"logs": _logs.collect}, machine, options, module.params["timeout"]).rows["logs"]
-    module.exit_json(changed=False, logs=row["data"], status=row["status"], reason=row["reason"], seconds=row["seconds"])
+    options = Options(traffic_window_s=float(given["window"]), own_pids=own_chain(machine))
+    answer(module, "logs", _logs.collect, machine, options, given["timeout"])
 
 
 if __name__ == "__main__":

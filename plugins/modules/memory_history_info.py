@@ -183,11 +183,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components._memory_history import collect
 from ansible_collections.oncall.pressure.plugins.module_utils._components._process_table import own_chain
-from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, run_all
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
-
-#: What is accepted, by parameter: (least, most).
-BOUNDS = {"window": (0.0, 600.0), "history": (60, 1209600), "timeout": (1.0, 300.0)}
+from ansible_collections.oncall.pressure.plugins.module_utils._host._one import TIMEOUT, answer, within
 
 
 def main() -> None:
@@ -197,14 +195,10 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    given = module.params
-    for name, (least, most) in BOUNDS.items():
-        if not least <= given[name] <= most:
-            module.fail_json(msg="%s must be from %s to %s, not %s" % (name, least, most, given[name]))
+    given = within(module, window=(0.0, 600.0), history=(60, 1209600), timeout=TIMEOUT)
     machine = Machine()
     options = Options(own_pids=own_chain(machine), memory_window_s=given["window"], memory_history_s=float(given["history"]))
-    row = run_all({"memory_history": collect}, machine, options, given["timeout"] + given["window"]).rows["memory_history"]
-    module.exit_json(changed=False, memory_history=row["data"], status=row["status"], reason=row["reason"], seconds=row["seconds"])
+    answer(module, "memory_history", collect, machine, options, given["timeout"] + given["window"])
 
 
 if __name__ == "__main__":

@@ -194,11 +194,9 @@ nginx:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _nginx
-from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, run_all
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
-
-#: What is accepted, by parameter: (least, most).
-BOUNDS = {"window": (1, 86400), "top": (1, 100), "timeout": (1.0, 300.0)}
+from ansible_collections.oncall.pressure.plugins.module_utils._host._one import TIMEOUT, answer, within
 
 
 def main() -> None:
@@ -208,12 +206,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    for name, (least, most) in BOUNDS.items():
-        if not least <= module.params[name] <= most:
-            module.fail_json(msg="%s must be from %s to %s, not %s" % (name, least, most, module.params[name]))
-    options = Options(traffic_window_s=float(module.params["window"]), top=module.params["top"])
-    row = run_all({"nginx": _nginx.collect}, Machine(), options, module.params["timeout"]).rows["nginx"]
-    module.exit_json(changed=False, nginx=row["data"], status=row["status"], reason=row["reason"], seconds=row["seconds"])
+    given = within(module, window=(1, 86400), top=(1, 100), timeout=TIMEOUT)
+    options = Options(traffic_window_s=float(given["window"]), top=given["top"])
+    answer(module, "nginx", _nginx.collect, Machine(), options, given["timeout"])
 
 
 if __name__ == "__main__":

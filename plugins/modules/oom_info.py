@@ -197,11 +197,9 @@ oom:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _oom
-from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, run_all
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
-
-#: What is accepted, by parameter: (least, most).
-BOUNDS = {"window": (1, 604800), "timeout": (1.0, 300.0)}
+from ansible_collections.oncall.pressure.plugins.module_utils._host._one import TIMEOUT, answer, within
 
 
 def main() -> None:
@@ -209,12 +207,9 @@ def main() -> None:
         argument_spec={"window": {"type": "int", "default": 3600}, "timeout": {"type": "float", "default": 10.0}},
         supports_check_mode=True,
     )
-    for name, (least, most) in BOUNDS.items():
-        if not least <= module.params[name] <= most:
-            module.fail_json(msg="%s must be from %s to %s, not %s" % (name, least, most, module.params[name]))
-    options = Options(oom_window_s=float(module.params["window"]))
-    row = run_all({"oom": _oom.collect}, Machine(), options, module.params["timeout"]).rows["oom"]
-    module.exit_json(changed=False, oom=row["data"], status=row["status"], reason=row["reason"], seconds=row["seconds"])
+    given = within(module, window=(1, 604800), timeout=TIMEOUT)
+    options = Options(oom_window_s=float(given["window"]))
+    answer(module, "oom", _oom.collect, Machine(), options, given["timeout"])
 
 
 if __name__ == "__main__":

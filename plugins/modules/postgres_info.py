@@ -449,12 +449,10 @@ postgres:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _postgres
-from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, run_all
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
+from ansible_collections.oncall.pressure.plugins.module_utils._host._one import TIMEOUT, answer, within
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _postgres_dsn
-
-#: What is accepted, by parameter: (least, most).
-BOUNDS = {"window": (0.1, 60.0), "timeout": (1.0, 300.0)}
 
 
 def main() -> None:
@@ -464,16 +462,13 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    for name, (least, most) in BOUNDS.items():
-        if not least <= module.params[name] <= most:
-            module.fail_json(msg="%s must be from %s to %s, not %s" % (name, least, most, module.params[name]))
+    given = within(module, window=(0.1, 60.0), timeout=TIMEOUT)
     try:
-        named = _postgres_dsn.targets(module.params["postgres_dsn"])
+        named = _postgres_dsn.targets(given["postgres_dsn"])
     except _postgres_dsn.BadDsn as bad:
         module.fail_json(msg=str(bad))
-    options = Options(window_s=module.params["window"], postgres_dsn=named)
-    row = run_all({"postgres": _postgres.collect}, Machine(), options, max(module.params["timeout"], options.window_s + 3.0)).rows["postgres"]
-    module.exit_json(changed=False, postgres=row["data"], status=row["status"], reason=row["reason"], seconds=row["seconds"])
+    options = Options(window_s=given["window"], postgres_dsn=named)
+    answer(module, "postgres", _postgres.collect, Machine(), options, max(given["timeout"], options.window_s + 3.0))
 
 
 if __name__ == "__main__":

@@ -102,21 +102,16 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _recent_changes
 from ansible_collections.oncall.pressure.plugins.module_utils._components._process_table import own_chain
-from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, run_all
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
-
-#: The least and the most that is accepted for timeout.
-TIMEOUT = (1.0, 300.0)
+from ansible_collections.oncall.pressure.plugins.module_utils._host._one import TIMEOUT, answer, within
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec={"timeout": {"type": "float", "default": 10.0}}, supports_check_mode=True)
-    if not TIMEOUT[0] <= module.params["timeout"] <= TIMEOUT[1]:
-        module.fail_json(msg="timeout must be from %s to %s, not %s" % (*TIMEOUT, module.params["timeout"]))
+    given = within(module, timeout=TIMEOUT)
     machine = Machine()
-    collectors = {"changes": _recent_changes.collect}
-    row = run_all(collectors, machine, Options(own_pids=own_chain(machine)), module.params["timeout"]).rows["changes"]
-    module.exit_json(changed=False, timeline=row["data"], status=row["status"], reason=row["reason"], seconds=row["seconds"])
+    answer(module, "timeline", _recent_changes.collect, machine, Options(own_pids=own_chain(machine)), given["timeout"])
 
 
 if __name__ == "__main__":

@@ -357,12 +357,10 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _redis
 from ansible_collections.oncall.pressure.plugins.module_utils._components._redis_client import Login
-from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, Reading, run_all
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, Reading
 from ansible_collections.oncall.pressure.plugins.module_utils._host._dial import Line
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
-
-#: What is accepted, by parameter: (least, most).
-BOUNDS = {"window": (0.5, 60.0), "timeout": (1.0, 300.0)}
+from ansible_collections.oncall.pressure.plugins.module_utils._host._one import TIMEOUT, answer, within
 
 
 def main() -> None:
@@ -374,17 +372,13 @@ def main() -> None:
         required_by={"username": "password"},
         supports_check_mode=True,
     )
-    given = module.params
-    for name, (least, most) in BOUNDS.items():
-        if not least <= given[name] <= most:
-            module.fail_json(msg="%s must be from %s to %s, not %s" % (name, least, most, given[name]))
+    given = within(module, window=(0.5, 60.0), timeout=TIMEOUT)
     login = Login(given["username"] or "", given["password"] or "", given["address"] or "")
 
     def collect(machine: Machine, options: Options) -> Reading:
         return _redis.measure(machine, options, login, Line)
 
-    row = run_all({"redis": collect}, Machine(), Options(window_s=given["window"]), given["timeout"]).rows["redis"]
-    module.exit_json(changed=False, redis=row["data"], status=row["status"], reason=row["reason"], seconds=row["seconds"])
+    answer(module, "redis", collect, Machine(), Options(window_s=given["window"]), given["timeout"])
 
 
 if __name__ == "__main__":

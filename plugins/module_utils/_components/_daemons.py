@@ -47,7 +47,7 @@ def running(machine: Machine) -> dict[str, tuple[int, ...]]:
 
 
 def root_of(machine: Machine, pid: int) -> str:
-    """"" where a process has our file system, else the way to its own."""
+    """"" where a process sees our folders, else the way to those that it sees: what a unit with ``PrivateTmp=`` keeps in /tmp is not in ours."""
     try:
         same = machine.link("/proc/%d/ns/mnt" % pid) == machine.link("/proc/self/ns/mnt")
     except OSError:

@@ -96,7 +96,10 @@ def environment(machine: Machine, pid: int) -> dict[str, Variable] | None:
 
 
 def root(machine: Machine, pid: int) -> str:
-    """Where the root folder of a process is to be found: "" where it is this host's own."""
+    """Where the root folder of a process is to be found: "" where it is this host's own.
+
+    Another question than ``_daemons.root_of`` answers: a unit with folders of its own (``PrivateTmp=``) has our root, and its settings are the host's.
+    """
     path = "/proc/%d/root" % pid
     try:
         theirs, ours = machine.stat(path + "/"), machine.stat("/")

@@ -21,7 +21,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._components import
 from ansible_collections.oncall.pressure.plugins.module_utils._components._own_root import own_root
 from ansible_collections.oncall.pressure.plugins.module_utils._components._process_table import own_chain
 from ansible_collections.oncall.pressure.plugins.module_utils._host._archive import compile_once
-from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Collector, Options, Reading, absent, run_all
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Collector, Options, Part, Reading, absent, run_all
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _cgroup
 from ansible_collections.oncall.pressure.plugins.module_utils._version import VERSION
@@ -29,60 +29,49 @@ from ansible_collections.oncall.pressure.plugins.module_utils._version import VE
 SCHEMA = 1
 
 
-class _Part:
-    """A collector that is imported when it is first needed; where ``load`` says that there is nothing to collect, never."""
-
-    def __init__(self, load: t.Callable[[Options], Collector | Reading]) -> None:
-        self.load = load
-
-    def __call__(self, machine: Machine, options: Options) -> Reading:
-        found = self.load(options)
-        return found if isinstance(found, Reading) else found(machine, options)
-
-
-@_Part
+@Part
 def _host(options: Options) -> Collector | Reading:
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _host_pressure
 
     return _host_pressure.collect
 
 
-@_Part
+@Part
 def _services(options: Options) -> Collector | Reading:
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _services
 
     return _services.collect
 
 
-@_Part
+@Part
 def _units(options: Options) -> Collector | Reading:
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _units
 
     return _units.collect
 
 
-@_Part
+@Part
 def _oom(options: Options) -> Collector | Reading:
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _oom
 
     return _oom.collect
 
 
-@_Part
+@Part
 def _nginx(options: Options) -> Collector | Reading:
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _nginx
 
     return _nginx.collect
 
 
-@_Part
+@Part
 def _jobs(options: Options) -> Collector | Reading:
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _jobs
 
     return _jobs.collect
 
 
-@_Part
+@Part
 def _health(options: Options) -> Collector | Reading:
     if not options.health_urls:
         return absent("no URL to ask was given (pressure_health_urls)")
@@ -91,7 +80,7 @@ def _health(options: Options) -> Collector | Reading:
     return _health_urls.collect
 
 
-@_Part
+@Part
 def _containers(options: Options) -> Collector | Reading:
     if options.daemons is not None and not {"docker", "podman", "containerd", "crio"} & set(options.daemons):
         return absent("no container engine runs here")
@@ -100,28 +89,28 @@ def _containers(options: Options) -> Collector | Reading:
     return _containers.collect
 
 
-@_Part
+@Part
 def _logs(options: Options) -> Collector | Reading:
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _logs
 
     return _logs.collect
 
 
-@_Part
+@Part
 def _connections(options: Options) -> Collector | Reading:
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _connections
 
     return _connections.collect
 
 
-@_Part
+@Part
 def _recent_changes(options: Options) -> Collector | Reading:
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _recent_changes
 
     return _recent_changes.collect
 
 
-@_Part
+@Part
 def _redis(options: Options) -> Collector | Reading:
     if options.daemons is not None and "redis" not in options.daemons:
         return absent("no Redis server runs here")
@@ -130,7 +119,7 @@ def _redis(options: Options) -> Collector | Reading:
     return _redis.collect
 
 
-@_Part
+@Part
 def _postgres(options: Options) -> Collector | Reading:
     if options.daemons is not None and "postgres" not in options.daemons and not options.postgres_dsn:
         return absent("no PostgreSQL runs here")
@@ -139,7 +128,7 @@ def _postgres(options: Options) -> Collector | Reading:
     return _postgres.collect
 
 
-@_Part
+@Part
 def _memory_history(options: Options) -> Collector | Reading:
     return _recorded
 
@@ -154,7 +143,7 @@ def _recorded(machine: Machine, options: Options) -> Reading:
 
 
 #: In the order in which they begin: what a verdict cannot do without, then what watches the window where it is there, then what ends in a moment.
-COLLECTORS: dict[str, _Part] = {
+COLLECTORS: dict[str, Collector] = {
     "host": _host, "services": _services, "units": _units, "oom": _oom, "containers": _containers, "postgres": _postgres, "redis": _redis,
     "health": _health, "logs": _logs, "jobs": _jobs, "nginx": _nginx, "connections": _connections, "changes": _recent_changes,
     "memory_history": _memory_history,
@@ -179,10 +168,9 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
     """The document of one host; ``name`` and ``clock_offset_s`` are for the controller to fill in."""
     started = machine.monotonic()
     options = options._replace(own_pids=own_chain(machine), daemons=_daemons.running(machine))
-    _load(options)
+    compile_once()
     # what was asked for is taken within the same limit
-    limit_of_all_s = limit_s if options.stacks is None else max(limit_s - _STACKS_S, options.window_s + 1.0)
-    rows, pss_bytes = run_all(COLLECTORS, machine, options, limit_of_all_s, machine.monotonic() - started)
+    rows, pss_bytes = run_all(COLLECTORS, machine, options, limit_s if options.stacks is None else max(limit_s - _STACKS_S, options.window_s + 1.0))
     data = {name: row["data"] or {} for name, row in rows.items()}
     services = t.cast("list[dict[str, t.Any]]", data["services"].get("services", []))
     joined = join(services, data["units"]) if rows["services"]["data"] is not None or rows["units"]["data"] is not None else None
@@ -222,18 +210,6 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         "stacks": rows["stacks"]["data"],
         "memory_history": rows["memory_history"]["data"],
     }
-
-
-def _load(options: Options) -> None:
-    """Import what there is to collect with, before the children: source that travels is compiled anew at every call, and what that leaves behind
-    in memory is then there once, not in each of them."""
-    compile_once()
-    for part in COLLECTORS.values():
-        try:
-            part.load(options)
-        except Exception:
-            # its child meets the same, and says so
-            continue
 
 
 def _stacks(

@@ -110,6 +110,27 @@ def error(reason: str) -> Reading:
     return Reading("error", reason, None)
 
 
+class Part:
+    """A collector whose code is imported in the parent, just before its child begins; where ``load`` says that there is nothing to collect, never.
+
+    Source that travels is compiled anew at every call, and what that leaves behind in memory is then there once, not in each child.
+    """
+
+    def __init__(self, load: t.Callable[[Options], Collector | Reading]) -> None:
+        self._load = load
+
+    def prepare(self, options: Options) -> None:
+        """Import it. What goes wrong is left to the child, which meets the same and says so."""
+        try:
+            self._load(options)
+        except Exception:
+            return
+
+    def __call__(self, machine: Machine, options: Options) -> Reading:
+        found = self._load(options)
+        return found if isinstance(found, Reading) else found(machine, options)
+
+
 class Run(t.NamedTuple):
     """What all collectors said, and the most memory that this process and its children were seen to use at one moment (sum of PSS; null unknown)."""
 
@@ -126,8 +147,6 @@ def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Op
     rows: dict[str, dict[str, t.Any]] = {}
     running: dict[int, tuple[str, int, list[bytes]]] = {}
     most: int | None = None
-    # what exists now is shared with the children as long as nobody writes to it; the collector of garbage would
-    gc.freeze()
     waiting = list(collectors.items())
     # who watches for longer waits between two samples
     watched_s = max(options.window_s, options.memory_window_s)
@@ -138,6 +157,8 @@ def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Op
         while running or waiting:
             while waiting and len(running) < AT_ONCE:
                 name, collector = waiting.pop(0)
+                if isinstance(collector, Part):
+                    collector.prepare(options)
                 try:
                     pid, descriptor = _start(collector, machine, options)
                 except OSError as problem:
@@ -220,6 +241,8 @@ def _row(reading: Reading, seconds: float) -> dict[str, t.Any]:
 
 
 def _start(collector: Collector, machine: Machine, options: Options) -> tuple[int, int]:
+    # what exists now is shared with the child as long as nobody writes to it; the collector of garbage would
+    gc.freeze()
     reader, writer = os.pipe()
     try:
         pid = os.fork()

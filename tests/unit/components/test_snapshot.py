@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _owners, _snapshot
-from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, Part
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[3] / "roles/diagnose/files/schemas/snapshot.json").read_text(encoding="utf-8"))
@@ -43,7 +43,7 @@ def test_what_cannot_be_imported_fails_alone(monkeypatch: pytest.MonkeyPatch) ->
     def broken(options: Options) -> t.Any:
         raise SyntaxError("of a Python that is older")
 
-    monkeypatch.setitem(_snapshot.COLLECTORS, "jobs", _snapshot._Part(broken))
+    monkeypatch.setitem(_snapshot.COLLECTORS, "jobs", Part(broken))
     document = _snapshot.take(Machine(), Options(window_s=0.1), 30.0)
     assert document["collectors"]["jobs"]["status"] == "error" and "SyntaxError" in document["collectors"]["jobs"]["reason"]
     assert document["jobs"] is None and document["collectors"]["host"]["status"] in ("ok", "partial")
@@ -54,7 +54,8 @@ LOADED = """
 import json, sys
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _snapshot
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options
-_snapshot._load(Options(daemons=dict.fromkeys(sys.argv[1:], (1,))))
+for part in _snapshot.COLLECTORS.values():
+    part.prepare(Options(daemons=dict.fromkeys(sys.argv[1:], (1,))))
 print(json.dumps([name.rpartition("._components.")[2] for name in sys.modules if "oncall.pressure" in name]))
 """
 

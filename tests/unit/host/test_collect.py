@@ -122,9 +122,23 @@ def test_what_is_at_work_is_not_stopped_because_we_did_not_look(monkeypatch: t.A
     assert rows["works"]["status"] == "ok"
 
 
-def test_what_was_spent_before_counts() -> None:
-    rows = run_all({"hangs": hangs, "good": good}, Machine(), Options(), 3600.0, 3598.5).rows
-    assert rows["good"]["status"] == "ok" and "not finished after 3600.0 s" in rows["hangs"]["reason"] and rows["hangs"]["seconds"] >= 3600.0
+def test_a_part_is_loaded_before_its_child_begins_and_not_when_others_wait() -> None:
+    """In the parent, in turn: what is loaded later is not there when an earlier child begins."""
+    loaded: list[str] = []
+
+    def part(name: str) -> _collect.Part:
+        def load(options: Options) -> _collect.Collector:
+            if name not in loaded:
+                loaded.append(name)
+            return lambda machine, options: _collect.ok(list(loaded))
+
+        return _collect.Part(load)
+
+    parts = {"one": part("one"), "none": _collect.Part(lambda options: _collect.absent("not here")), "two": part("two")}
+    rows = run_all(parts, Machine(), Options(), 30.0).rows
+    assert loaded == ["one", "two"]
+    assert [rows[name]["data"] for name in ("one", "two")] == [["one"], ["one", "two"]]
+    assert (rows["none"]["status"], rows["none"]["reason"]) == ("absent", "not here")
 
 
 def works(machine: Machine, options: Options) -> Reading:
