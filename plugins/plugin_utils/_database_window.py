@@ -118,7 +118,9 @@ def _deadlocks(server: t.Mapping[str, t.Any], service: t.Mapping[str, t.Any] | N
     figures = log_figures(snapshot, text(service, "id"))
     signal = figures["signals"].get("postgres_deadlock") or {"count": 0 if figures["told"] else None}
     total = known(*(num(row, "since_reset", "deadlocks") for row in rows(server, "databases")))
+    most = max(rows(server, "databases"), key=lambda row: (num(row, "deadlocks") or 0, num(row, "since_reset", "deadlocks") or 0), default=None)
     return {
+        "database": text(most, "name") if num(most, "deadlocks") or num(most, "since_reset", "deadlocks") else None,
         "window": _sum(server, "deadlocks"), "logged": num(signal, "count"), "logged_s": figures["covered_s"], "sample": text(signal, "sample"),
         "total": sum(total) if total else None,
     }

@@ -34,6 +34,8 @@ def log_figures(snapshot: t.Mapping[str, t.Any], identity: str | None) -> dict[s
     templates = [row for source in mine for row in rows(source, "templates")]
     tasks = [row for source in mine for row in rows(source, "tasks")]
     retried = max(tasks, key=lambda row: num(row, "retried") or 0.0, default=None)
+    ran = [(num(row, "mean_s") or 0.0) * (num(row, "succeeded") or 0.0) for row in tasks]
+    longest = max(zip(ran, range(len(ran))), default=(0.0, 0))
     covered = known(*(num(row, "covered_s") for row in mine))
     outside = [signal for source in mine for signal in rows(source, "signals") if signal.get("id") in _OUTSIDE]
     first = max(outside, key=lambda signal: num(signal, "count") or 0.0, default=None)
@@ -48,6 +50,10 @@ def log_figures(snapshot: t.Mapping[str, t.Any], identity: str | None) -> dict[s
         "template": text(max(templates, key=lambda row: num(row, "count") or 0.0, default=None), "template"),
         "retried_task": text(retried, "name") if num(retried, "retried") else None,
         "retried_per_min": num(retried, "retried_per_min") if num(retried, "retried") else None,
+        # the task with most of the run time of all that ended
+        "longest_task": text(tasks[longest[1]], "name") if longest[0] > 0 else None,
+        "longest_task_share": longest[0] / sum(ran) if longest[0] > 0 else None,
+        "longest_task_mean_s": num(tasks[longest[1]], "mean_s") if longest[0] > 0 else None,
         "outside": sum(known(*(num(signal, "count") for signal in outside))) if told else None,
         "outside_sample": text(first, "sample"),
         "outside_about": text(first, "about"),

@@ -163,9 +163,20 @@ def _traffic(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any]) ->
     """What nginx forwards; only where one web service stands behind it, for it does not say which one it went to."""
     web = [row for row in rows(snapshot, "services") if row.get("component") in WEB]
     single = service.get("component") in WEB and len(web) == 1
+    path = most_of(rows(snapshot, "nginx", "paths")) if single else None
     return {
         "per_s": num(snapshot, "nginx", "per_s"),
         "ratio": num(snapshot, "nginx", "ratio"),
         "single_web": single,
         "requests": num(snapshot, "nginx", "requests"),
+        "path": text(path, "path"),
     }
+
+
+def most_of(paths: t.Sequence[dict[str, t.Any]]) -> dict[str, t.Any] | None:
+    """The path with most of the time of all requests, by its requests where the log has no times; null where there is none."""
+    for name in ("time_share", "requests"):
+        measured = [row for row in paths if num(row, name) is not None]
+        if measured:
+            return max(measured, key=lambda row: num(row, name) or 0)
+    return None

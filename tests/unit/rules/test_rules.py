@@ -14,6 +14,7 @@ from typing import Any, Dict, List
 import pytest
 import yaml
 from ansible_collections.oncall.pressure.plugins.plugin_utils import _rules, _verdict
+from ansible_collections.oncall.pressure.plugins.plugin_utils._format import placeholders
 from ansible_collections.oncall.pressure.plugins.plugin_utils._located import parse
 
 _SPEC = importlib.util.spec_from_file_location("pressure_rule_support", Path(__file__).with_name("support.py"))
@@ -44,6 +45,8 @@ def test_case(case: Dict[str, Any]) -> None:
         assert verdict["confidence"] == case.get("confidence", verdict["confidence"])
         assert verdict["cause"] == rule.says.cause and verdict["evidence"]
         assert verdict["mitigations"] == case.get("mitigations", verdict["mitigations"])
+        # whatever else was not measured, something lasting can be said, and it names what was found here
+        assert verdict["lasting"], rule.id
     assert [text for text in case.get("missing", []) if text not in unknown.get(rule.id, [])] == []
 
 
@@ -55,6 +58,14 @@ def test_a_fired_rule_is_no_healthy_host(case: Dict[str, Any]) -> None:
 def test_the_base_is_healthy_under_all_rules() -> None:
     row = _verdict.judge(support.snapshot({}), RULES, THRESHOLDS)
     assert (row["state"], row["verdicts"], row["missing"]) == ("healthy", [], [])
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.id)
+def test_lasting_advice_has_a_place_that_is_filled_from_its_evidence(rule: _rules.Rule) -> None:
+    """This statement, this queue, this path, this service; a threshold is no place."""
+    assert rule.sentences["lasting"]
+    bare = [sentence.text for sentence in rule.sentences["lasting"] if not set(placeholders(sentence.text)) & set(rule.facts)]
+    assert bare == []
 
 
 def test_the_documentation_lists_every_rule_and_its_example_is_one() -> None:
