@@ -30,6 +30,10 @@ contract: venv-test ## the design's laws: what imports what, what must match, wh
 map: venv-test ## write docs/runbook-map.md: every command of the runbooks, and the fact that replaces it
 	@.venv/bin/python tests/tools/runbook_map.py
 
+.PHONY: pages
+pages: venv-test ## write docs/rules/: a page for each rule, with its thresholds, evidence and lasting fix
+	@.venv/bin/python tests/tools/rule_pages.py
+
 .PHONY: corpus
 corpus: venv-test ## the corpus runner on the project's own samples (all corpora: tests/corpus/run DIR)
 	@.venv/bin/python -m pytest -q tests/corpus

@@ -55,6 +55,8 @@ def markdown(diagnosis: t.Mapping[str, t.Any], loaded: t.Sequence[Loaded], probl
     for host, row in hosts.items():
         if row["verdicts"]:
             lines += _sick(host, row)
+    if any(row["verdicts"] for row in hosts.values()):
+        lines += ["What a rule means, and how it is tuned, stands on its page: docs/rules/RULE.md of the collection, for the rules that it brings.", ""]
     alike = diagnosis.get("shared_jobs") or []
     lines += ["## The same job on several hosts", "", *("- %s" % plain(shared(job)) for job in alike), ""] if alike else []
     quiet = {host: row for host, row in hosts.items() if row["state"] == "unknown"}
