@@ -16,6 +16,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, visible
+from ansible_collections.oncall.pressure.plugins.plugin_utils._checklist import load_checklist
 from ansible_collections.oncall.pressure.plugins.plugin_utils._diagnosis import diagnose, exit_status
 from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import (
     BadDocument, point_latest, read_snapshots, write_document, write_text,
@@ -33,6 +34,7 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._timeline import r
 _FOR_PEOPLE = ("default", "debug", "yaml", "dense", "unixy", "selective")
 
 SHIPPED = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "roles", "diagnose", "files", "rules")
+CHECKLIST = os.path.join(os.path.dirname(SHIPPED), "checklist.yml")
 
 
 class ActionModule(ActionBase):
@@ -74,7 +76,7 @@ class ActionModule(ActionBase):
     def _decide(self, options: dict[str, t.Any]) -> dict[str, t.Any]:
         folder = options["report_dir"]
         saved = os.path.expanduser(options["snapshots"])
-        ruleset = load_rules(SHIPPED, options["rules_dirs"])
+        ruleset, checks = load_rules(SHIPPED, options["rules_dirs"]), load_checklist(CHECKLIST)
         loaded = read_snapshots(saved or folder)
         if saved and not loaded:
             return _bad_input("%s: no snapshots there" % saved)
@@ -84,7 +86,7 @@ class ActionModule(ActionBase):
         limits: dict[str, t.Any] = {}
         for host in sorted({*given, *(row.host for row in loaded), *map(clean, options["hosts"])}):
             try:
-                limits[host] = resolve_thresholds(ruleset.rules, given.get(host, shared))
+                limits[host] = resolve_thresholds({**ruleset.rules, **checks}, given.get(host, shared))
             except ValueError as problem:
                 return _bad_input("pressure_thresholds of %s: %s" % (host, problem))
         try:
@@ -96,7 +98,7 @@ class ActionModule(ActionBase):
             events = read_events(_plain(options["events"]))
         except ValueError as problem:
             return _bad_input("pressure_events: %s" % problem)
-        document = diagnose(loaded, ruleset.rules, limits.__getitem__, options["hosts"], earlier, events, before)
+        document = diagnose(loaded, ruleset.rules, limits.__getitem__, options["hosts"], earlier, events, before, checks)
         report = os.path.join(folder, "report.md")
         write_document(os.path.join(folder, "diagnosis.json"), document)
         write_text(report, markdown(document, loaded, ruleset.problems))

@@ -13,10 +13,11 @@ import typing as t
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.oncall.pressure.plugins.action.diagnose import SHIPPED, mapping
+from ansible_collections.oncall.pressure.plugins.action.diagnose import CHECKLIST, SHIPPED, mapping
 from ansible_collections.oncall.pressure.plugins.action.remediation_gate import say
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
 from ansible_collections.oncall.pressure.plugins.plugin_utils import _checks, _documents, _ledger, _outcome, _outcome_text
+from ansible_collections.oncall.pressure.plugins.plugin_utils._checklist import load_checklist
 from ansible_collections.oncall.pressure.plugins.plugin_utils._located import BadFile
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import load_rules, resolve_thresholds
 from ansible_collections.oncall.pressure.plugins.plugin_utils._verdict import shorter, standing
@@ -70,7 +71,9 @@ class ActionModule(ActionBase):
             if outcome is None:
                 return {"failed": True, "changed": False, "msg": "this host was never begun: ask remediation_gate first"}
             rules = load_rules(SHIPPED, self._given["rules_dirs"]).rules
-            self._rules, self._thresholds = rules, resolve_thresholds(rules, mapping(self._given["thresholds"]))
+            # of the checklist only the names count here: what is set for it is no mistake
+            everything = {**rules, **load_checklist(CHECKLIST)}
+            self._rules, self._thresholds = rules, resolve_thresholds(everything, mapping(self._given["thresholds"]))
             return {"before": self._before, "step": self._step, "closing": self._closing}[self._given["purpose"]](outcome)
         except (_documents.BadDocument, BadFile, ValueError, OSError) as problem:
             return {"failed": True, "changed": False, "msg": clean(str(problem), 1000)}

@@ -13,6 +13,7 @@ import re
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean, clean_tree
+from ansible_collections.oncall.pressure.plugins.plugin_utils._checklist import Check, checklist
 from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import SCHEMA, Loaded
 from ansible_collections.oncall.pressure.plugins.plugin_utils._earlier import Fired, Look, held
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import Rule
@@ -30,13 +31,14 @@ def diagnose(
     earlier: t.Mapping[str, Fired] | None = None,
     events: t.Sequence[Given] = (),
     before: t.Mapping[str, t.Mapping[str, t.Any]] | None = None,
+    checks: t.Mapping[str, Check] | None = None,
 ) -> dict[str, t.Any]:
     """``diagnosis.json`` of these snapshots. ``expected`` names hosts that must have a row even where they left no document; ``earlier`` is what fired
-    on hosts at an earlier look, ``before`` are the snapshots of that look; ``events`` are what people tell of."""
+    on hosts at an earlier look, ``before`` are the snapshots of that look; ``events`` are what people tell of; ``checks``: the checklist's items."""
     hosts: dict[str, t.Any] = {}
     for snapshot in loaded:
         look = Look((earlier or {}).get(snapshot.host, frozenset()), (before or {}).get(snapshot.host))
-        hosts[snapshot.host] = _host(snapshot, rules, thresholds, look, events)
+        hosts[snapshot.host] = _host(snapshot, rules, thresholds, look, events, checks or {})
     for host in expected:
         hosts.setdefault(clean(host), silent("no snapshot was written for it"))
     counts = {"hosts": len(hosts), "healthy": 0, "incident": 0, "unknown": 0, "unreached": 0}
@@ -57,12 +59,13 @@ def silent(reason: str) -> dict[str, t.Any]:
     """The row of a host that gave no snapshot."""
     return {
         "state": "unknown", "reached": False, "reason": clean(reason), "verdicts": [], "findings": [], "unknown": [], "missing": ["everything"], "next": [],
-        "changes": [], "memory": [],
+        "changes": [], "memory": [], "checklist": [],
     }
 
 
 def _host(
-    snapshot: Loaded, rules: t.Mapping[str, Rule], thresholds: t.Callable[[str], Thresholds], look: Look, events: t.Sequence[Given]
+    snapshot: Loaded, rules: t.Mapping[str, Rule], thresholds: t.Callable[[str], Thresholds], look: Look, events: t.Sequence[Given],
+    checks: t.Mapping[str, Check],
 ) -> dict[str, t.Any]:
     if snapshot.document is None:
         return silent(snapshot.reason or "its snapshot cannot be read")
@@ -72,6 +75,7 @@ def _host(
     try:
         row = judge(snapshot.document, rules, limits, held(look.fired, rules, snapshot.document), look.snapshot)
         row["changes"] = lately(snapshot.document, snapshot.host, row["verdicts"], events)
+        row["checklist"] = checklist(snapshot.document, row, checks, limits)
         return _with_loss(row, text(snapshot.document, "lost"))
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError, ZeroDivisionError, RecursionError) as problem:
         # A host can send anything; what the rules cannot digest is that host's line and not the end of the run.

@@ -91,6 +91,7 @@ def _sick(host: str, row: t.Mapping[str, t.Any]) -> list[str]:
             lines += ["Shown before it is done by:", "", *["- %s" % code(command(item, host), 600) for item in verdict["mitigations"]], ""]
         lines += _listed("**Lasting fix**:", verdict["lasting"])
     lines += _listed("Changed lately:", ["%s %s" % (event["at"], sentence(event)) for event in row.get("changes") or []])
+    lines += _ticked(row.get("checklist") or [])
     effects = [item for item in row["findings"] if item["explained_by"]]
     if effects:
         lines += ["Seen as effects:", ""]
@@ -100,6 +101,22 @@ def _sick(host: str, row: t.Mapping[str, t.Any]) -> list[str]:
         ]
         lines += [""]
     return lines
+
+
+#: How an item of the checklist stands, where it is no tick.
+_STANDS = {"open": "", "unknown": "not measured: ", "nothing": "nothing here: "}
+
+
+def _ticked(items: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
+    """The runbooks' checklist: what stands with its time, what is left and why."""
+    if not items:
+        return []
+    lines = ["### Checklist", ""]
+    for item in items:
+        why = plain(_STANDS.get(item["state"], "") + (item["why"] or "no reason is known"))
+        at_time = " (%s)" % plain("at %s" % item["at"]) if item["at"] else ""
+        lines.append("- [%s] %s: %s%s" % ("x" if item["state"] == "ticked" else " ", plain(item["title"]), why, at_time))
+    return [*lines, ""]
 
 
 def _hosts(hosts: t.Mapping[str, t.Any], snapshots: t.Mapping[str, t.Any]) -> list[str]:

@@ -14,6 +14,7 @@ import textwrap
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import visible
+from ansible_collections.oncall.pressure.plugins.plugin_utils._checklist import told
 from ansible_collections.oncall.pressure.plugins.plugin_utils._shared_jobs import sentence_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._timeline import shown
 
@@ -111,6 +112,9 @@ def _block(host: str, row: t.Mapping[str, t.Any], width: int, inventory: t.Seque
         lines += wrapped(margin + "also: ", said, len(margin) + 6)
     if len(row["verdicts"]) > 1 + _ALSO:
         lines.append("%sand %d more in the report" % (margin, len(row["verdicts"]) - 1 - _ALSO))
+    listed = told(row.get("checklist") or [])
+    if listed is not None:
+        lines += wrapped(margin, listed, len(margin) + 2)
     return lines
 
 

@@ -165,11 +165,11 @@ def _load_folder(folder: str, rules: dict[str, Rule], problems: list[str] | None
 
 def read_rule(located: Located, index: int) -> Rule:
     """One rule out of a file, checked. Raises BadFile."""
-    return _Reader(located, index).rule()
+    return Reader(located, index).rule()
 
 
-class _Reader:
-    """Checks one rule of a file, place by place."""
+class Reader:
+    """Checks one rule of a file, place by place; the checklist is read by the same grammar."""
 
     def __init__(self, located: Located, index: int) -> None:
         self._located = located
@@ -393,7 +393,19 @@ class _Reader:
         return tuple(found)
 
 
-def resolve_thresholds(rules: t.Mapping[str, Rule], given: t.Mapping[str, t.Any] | None) -> dict[str, dict[str, Threshold]]:
+class Tuned(t.Protocol):
+    """What has thresholds by name: a rule, or an item of the checklist."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+
+    @property
+    def thresholds(self) -> dict[str, Threshold]:
+        """Its thresholds by name."""
+
+
+def resolve_thresholds(rules: t.Mapping[str, Tuned], given: t.Mapping[str, t.Any] | None) -> dict[str, dict[str, Threshold]]:
     """Thresholds of every rule with the user's put over them: ``{"rule.id": {"name": value}}`` or ``{"name": value}`` for every rule.
 
     A value is a number (which both fires and clears) or ``{enter, leave}``. Raises ValueError with one line.

@@ -27,8 +27,8 @@ def test_a_page_is_as_it_is_generated(name: str) -> None:
 @pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule["id"])
 def test_a_page_holds_what_an_operator_looks_for(rule: Dict[str, Any]) -> None:
     page = PAGES["%s.md" % rule["id"]]
-    wanted = ["What it says", "Evidence", "What to do", "Mitigations", "Lasting fix", "When it fires", "Thresholds", "How sure it is", "What it needs", "Source"]
-    assert [title for title in re.findall(r"^## (.*)$", page, re.MULTILINE) if title in wanted] == wanted
+    order = ["What it says", "Evidence", "What to do", "Mitigations", "Lasting fix", "When it fires", "Thresholds", "How sure it is", "What it needs", "Source"]
+    assert [title for title in re.findall(r"^## (.*)$", page, re.MULTILINE) if title in order] == order
     for name, row in rule.get("thresholds", {}).items():
         assert "| `%s` | " % name in page and row["doc"].replace("|", "\\|") in page
         assert "    %s: {enter: %s, leave: %s}" % (name, row["enter"], row["leave"]) in page
