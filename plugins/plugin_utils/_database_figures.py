@@ -20,8 +20,8 @@ _RESTING: t.Final = ("pg_dump", "pg_basebackup")
 
 
 def database_figures(server: t.Mapping[str, t.Any]) -> Row:
-    """The figures under ``derived`` of a database server: ``root``, ``idle``, ``connections``."""
-    return {"root": _root(server), "idle": _idle(server), "slots": _connections(server)}
+    """The figures under ``derived`` of a database server: ``root``, ``idle``, ``slots``, ``running``."""
+    return {"root": _root(server), "idle": _idle(server), "slots": _connections(server), "running": _running(server)}
 
 
 def _root(server: t.Mapping[str, t.Any]) -> Row:
@@ -58,6 +58,22 @@ def _idle(server: t.Mapping[str, t.Any]) -> Row:
         "tenth_s": num(mine[9], "state_s") if len(mine) > 9 else (0 if measured else None),
         "pid": num(oldest, "pid"), "user": text(oldest, "user"), "application": text(oldest, "application"), "database": text(oldest, "database"),
         "client": text(oldest, "client"), "query": text(oldest, "query"), "transaction_s": num(oldest, "transaction_s"),
+    }
+
+
+def _running(server: t.Mapping[str, t.Any]) -> Row:
+    """The session whose statement runs longest and waits for no lock; ``third_s`` is how long the third of them runs."""
+    measured = isinstance(at(server, "longest"), list)
+    mine = [row for row in rows(server, "longest") if row.get("state") == "active" and row.get("wait_event_type") != "Lock"]
+    mine = [row for row in mine if not (text(row, "application") or "").startswith(_RESTING)]
+    mine.sort(key=lambda row: -(num(row, "query_s") or 0))
+    first = mine[0] if mine else None
+    waits = ": ".join(word for word in (text(first, "wait_event_type"), text(first, "wait_event")) if word)
+    return {
+        "query_s": num(first, "query_s") if first is not None else (0 if measured else None),
+        "third_s": num(mine[2], "query_s") if len(mine) > 2 else (0 if measured else None),
+        "pid": num(first, "pid"), "user": text(first, "user"), "application": text(first, "application"), "database": text(first, "database"),
+        "client": text(first, "client"), "query": text(first, "query"), "waits_for": waits or None,
     }
 
 

@@ -25,8 +25,8 @@ _FINDS_NOTHING: t.Final = 0.05
 
 
 def window_figures(server: t.Mapping[str, t.Any], service: t.Mapping[str, t.Any] | None, snapshot: t.Mapping[str, t.Any]) -> Row:
-    """The figures under ``derived`` of a database server that are of its window: ``here``, ``told``, ``scan``, ``query``, ``repeat``, ``poll``, ``temp``,
-    ``deadlocks``, ``churn``, ``pool``."""
+    """The figures under ``derived`` of a database server that are of its window: ``here``, ``told``, ``scan``, ``query``, ``repeat``, ``poll``, ``fetch``,
+    ``temp``, ``deadlocks``, ``churn``, ``pool``."""
     window_s = num(server, "window_s")
     statements = [_statement(row, window_s) for row in rows(server, "statements")]
     all_s = sum(row["spent_s"] or 0.0 for row in statements)
@@ -41,6 +41,8 @@ def window_figures(server: t.Mapping[str, t.Any], service: t.Mapping[str, t.Any]
         "repeat": _against(
             _most([row for row in statements if row["verb"] in ("select", "with") and not row["finds_nothing"]], "calls_per_s"), requests, statements),
         "poll": _against(_most([row for row in statements if row["finds_nothing"]], "calls_per_s"), requests, statements),
+        # what copies a whole table on purpose (a dump) is none of it
+        "fetch": _most([row for row in statements if row["verb"] in ("select", "with", "fetch")], "rows_per_s"),
         "temp": _temp(server, statements, window_s), "deadlocks": _deadlocks(server, service, snapshot), "churn": _churn(server, snapshot),
         "pool": _pool(server, snapshot),
     }
@@ -64,7 +66,8 @@ def _statement(row: t.Mapping[str, t.Any], window_s: float | None) -> Row:
     return {
         "query": query[:_SHOWN] if query else None, "whole": query or "", "verb": verb, "user": text(row, "user"), "database": text(row, "database"),
         "calls": calls, "calls_per_s": ratio(calls, window_s), "mean_s": num(row, "mean_s"), "mean_ms": None if total_s is None or not calls else
-        total_s / calls * 1000.0, "spent_s": spent_s, "load": ratio(spent_s, window_s), "rows_per_call": per_call, "temp_blocks": num(row, "temp_blocks"),
+        total_s / calls * 1000.0, "spent_s": spent_s, "load": ratio(spent_s, window_s), "rows_per_call": per_call,
+        "rows_per_s": ratio(num(row, "rows"), window_s), "temp_blocks": num(row, "temp_blocks"),
         "finds_nothing": verb in ("select", "with", "update", "delete") and per_call is not None and per_call <= _FINDS_NOTHING,
     }
 

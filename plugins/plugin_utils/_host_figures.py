@@ -9,6 +9,7 @@ Private to oncall.pressure: no stable interface. Every figure is null where some
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.plugin_utils._job_figures import together_figures
@@ -18,8 +19,11 @@ Row = t.Dict[str, t.Any]
 
 
 def host_figures(snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """The figures under ``derived`` of a host: kills, memory, cpu, io, jobs."""
-    return {"kills": _kills(snapshot), "memory": _memory(snapshot), "cpu": _cpu(snapshot), "io": _io(snapshot), "jobs": together_figures(snapshot)}
+    """The figures under ``derived`` of a host: kills, memory, cpu, io, jobs, alarms."""
+    return {
+        "kills": _kills(snapshot), "memory": _memory(snapshot), "cpu": _cpu(snapshot), "io": _io(snapshot), "jobs": together_figures(snapshot),
+        "alarms": _alarms(snapshot),
+    }
 
 
 def _largest(items: list[Row], *path: str) -> Row | None:
@@ -77,6 +81,31 @@ def _cpu(snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     }
 
 
+#: What the kernel complains of besides kills, by what it is a sign of.
+_ALARMS: t.Final = {
+    "disk": ("io_error", "read_only"), "stuck": ("hung_task", "soft_lockup", "hard_lockup", "rcu_stall"),
+    "network": ("connections_dropped", "syn_flood", "sockets_without_memory"), "processes": ("fork_refused",),
+}
+
+
+def _alarms(snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """By sign ``{count, kinds, about, last_at}``. In a container the kernel's complaints are the machine's, and count for nothing."""
+    kind = text(snapshot, "host", "kind")
+    told = rows(snapshot, "oom", "alarms") if kind == "machine" else []
+    # a kernel that never complained is one that was listened to
+    measured = kind is not None and (kind != "machine" or isinstance(at(snapshot, "oom", "alarms"), list) or num(snapshot, "oom", "kills") is not None)
+    found = {}
+    for sign, kinds in _ALARMS.items():
+        mine = [row for row in told if row.get("kind") in kinds]
+        found[sign] = {
+            "count": sum(known(*(num(row, "count") for row in mine))) if measured else None,
+            "kinds": sorted({str(row["kind"]).replace("_", " ") for row in mine}) or None,
+            "about": next((about for row in mine for about in [text(row, "about")] if about), None),
+            "last_at": max((last for row in mine for last in [text(row, "last_at")] if last), default=None),
+        }
+    return found
+
+
 def _io(snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     disk = _largest(rows(snapshot, "host", "disks"), "utilisation_pct")
     processes = rows(snapshot, "processes", "top_cpu") + rows(snapshot, "processes", "top_memory")
@@ -129,6 +158,7 @@ def traffic_figures(snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
             "path_requests": num(pair, "requests"),
             "path_share": ratio(num(pair, "requests"), num(client, "requests")),
         },
+        "heavy": _heavy(nginx),
         # against the hour before, of which nobody counted what was refused
         "ratio": _let_in(num(nginx, "ratio"), requests, refused),
         "path": {
@@ -147,7 +177,40 @@ def traffic_figures(snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
             "service": text(hottest, "id"),
             "name": text(hottest, "name") or text(hottest, "id"),
             "component": text(hottest, "component"),
+            **_web_memory(web, snapshot),
         },
+        "nginx_cpu_share": ratio(num(next((row for row in rows(snapshot, "services") if row.get("component") == "nginx"), None), "cpu", "used"),
+                                 num(snapshot, "host", "cpu", "usable")),
+        # each request to a service behind a TCP port is a connection more
+        "accepted_per_request": ratio(num(snapshot, "host", "sockets", "accepted_per_s"), num(nginx, "per_s")),
+    }
+
+
+#: What nginx hands out of a file itself: it weighs on no application.
+_STATIC: t.Final = re.compile(
+    r"(?i)\.(?:js|css|map|png|jpe?g|gif|webp|svg|ico|woff2?|ttf|mp[34]|webm|mov|zip|gz|tgz|iso|whl|deb|rpm|exe|dmg|apk)$|^/(?:static|media|assets)/"
+)
+
+
+def _heavy(nginx: t.Any) -> dict[str, t.Any]:
+    """The path whose answers hold most bytes of all, files aside."""
+    measured = [row for row in rows(nginx, "paths") if num(row, "bytes") is not None and not _STATIC.search(text(row, "path") or "")]
+    path = max(measured, key=lambda row: num(row, "bytes") or 0, default=None)
+    return {
+        "path": text(path, "path"), "requests": num(path, "requests"), "bytes": num(path, "bytes"),
+        "each_bytes": ratio(num(path, "bytes"), num(path, "requests")), "share": ratio(num(path, "bytes"), num(nginx, "bytes")), "mean_s": num(path, "mean_s"),
+    }
+
+
+def _web_memory(web: list[Row], snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The web service that is nearest to what binds its memory, and kills among all of them."""
+    host = num(snapshot, "host", "memory", "limit_bytes")
+    limits = [(pct(num(row, "memory", "bytes"), min(known(num(row, "memory", "limit_bytes"), host), default=None)), row) for row in web]
+    nearest = max(((share, row) for share, row in limits if share is not None), key=lambda pair: pair[0], default=(None, None))
+    kills = [num(snapshot, "oom", "services", str(row.get("id")), "kills") for row in web]
+    return {
+        "memory_pct": nearest[0], "memory_service": text(nearest[1], "id"), "memory_name": text(nearest[1], "name") or text(nearest[1], "id"),
+        "kills": None if num(snapshot, "oom", "kills") is None else sum(known(*kills)),
     }
 
 

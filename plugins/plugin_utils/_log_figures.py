@@ -14,7 +14,9 @@ import typing as t
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, known, num, rows, text
 
 #: The signals that rules ask for: one that no log told was told no times, where logs were read at all.
-_ASKED = ("gunicorn_worker_timeout", "nginx_upstream_timeout", "celery_task_retry", "rq_job_retry", "outbound_retry", "too_many_open_files", "disk_full")
+_ASKED = ("gunicorn_worker_timeout", "nginx_upstream_timeout", "celery_task_retry", "rq_job_retry", "outbound_retry", "too_many_open_files", "disk_full",
+          "nginx_upstream_refused", "nginx_no_live_upstreams", "nginx_worker_connections", "celery_soft_time_limit", "celery_hard_time_limit", "rq_job_timeout",
+          "memory_error", "cannot_allocate_memory")
 
 #: What a dependency in trouble looks like from this side.
 _OUTSIDE = ("dependency_refused", "dependency_timeout", "dns_failure", "ssl_error", "outbound_429", "outbound_503", "celery_broker_lost")

@@ -113,9 +113,9 @@ class Page:
             yield ""
             yield from self._condition(rule["scope"], 0)
             yield ""
-        explained = sorted(other["id"] for other in self._all.values() if rule["id"] in other.get("explains", []))
+        explained = sorted(other["id"] for other in self._all.values() if rule["id"] in _named(other.get("explains", [])))
         if rule.get("explains"):
-            yield "Effects of it, which are no verdicts of their own beside it: %s." % ", ".join(map(_link, rule["explains"]))
+            yield "Effects of it, which are no verdicts of their own beside it: %s." % ", ".join(map(_link, _named(rule["explains"])))
             yield ""
         if explained:
             yield "It is itself an effect of: %s." % ", ".join(map(_link, explained))
@@ -213,6 +213,11 @@ class Page:
             line = "- [`%s`](../../roles/%s/README.md), rung %d, disruption %s: %s" % (item["id"], item["id"], row["rung"], row["disruption"], row["title"])
             lines += self._with_when(line, item, "suggested")
         return [*lines, ""]
+
+
+def _named(items: List[Any]) -> List[str]:
+    """The ids of a list whose items are ids, or mappings that have one."""
+    return [item if isinstance(item, str) else item["id"] for item in items]
 
 
 def _link(rule_id: str) -> str:
