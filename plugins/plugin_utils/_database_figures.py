@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, known, num, pct, rows, text
+from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, known, num, pct, ratio, rows, text
 
 Row = t.Dict[str, t.Any]
 
@@ -56,6 +56,8 @@ def _idle(server: t.Mapping[str, t.Any]) -> Row:
         "oldest_s": num(oldest, "state_s") if oldest is not None else (0 if measured else None),
         # only ten are listed: so many that many of them are no accident
         "tenth_s": num(mine[9], "state_s") if len(mine) > 9 else (0 if measured else None),
+        # how much of all sessions they are
+        "share": ratio(sum(states), num(server, "sessions", "total")) if len(states) == 2 else None,
         "pid": num(oldest, "pid"), "user": text(oldest, "user"), "application": text(oldest, "application"), "database": text(oldest, "database"),
         "client": text(oldest, "client"), "query": text(oldest, "query"), "transaction_s": num(oldest, "transaction_s"),
     }

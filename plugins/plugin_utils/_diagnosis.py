@@ -44,7 +44,7 @@ def diagnose(
         counts[row["state"] if row["reached"] else "unreached"] += 1
     shared = shared_jobs(sorted(loaded, key=lambda snapshot: natural(snapshot.host)))
     tell(hosts, shared)
-    document = {"schema": SCHEMA, "hosts": {host: hosts[host] for host in sorted(hosts, key=natural)}, "fleet": counts, "shared_jobs": shared}
+    document = {"schema": SCHEMA, "hosts": {host: hosts[host] for host in sorted(hosts, key=natural)}, "fleet": counts, "shared_jobs": shared, "shared_causes": []}
     return t.cast("dict[str, t.Any]", clean_tree(document))
 
 

@@ -87,14 +87,18 @@ class Selector:
 
 
 class Selected(t.Mapping[str, t.Any]):
-    """The facts of one rule by name, each selected when it is first asked for: most rules are decided by their scope."""
+    """The facts of one rule by name, each selected when it is first asked for: most rules are decided by their scope.
 
-    def __init__(self, expressions: t.Mapping[str, str], selector: Selector) -> None:
+    ``told``: values that are no selection; they are there to be compared, and are not among the names.
+    """
+
+    def __init__(self, expressions: t.Mapping[str, str], selector: Selector, told: t.Mapping[str, t.Any] | None = None) -> None:
         self._expressions = expressions
         self._selector = selector
+        self._told = told or {}
 
     def __getitem__(self, name: str) -> t.Any:
-        return self._selector.select(self._expressions[name])
+        return self._told[name] if name in self._told else self._selector.select(self._expressions[name])
 
     def __iter__(self) -> t.Iterator[str]:
         return iter(self._expressions)

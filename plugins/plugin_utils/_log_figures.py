@@ -38,6 +38,9 @@ def log_figures(snapshot: t.Mapping[str, t.Any], identity: str | None) -> dict[s
     outside = [signal for source in mine for signal in rows(source, "signals") if signal.get("id") in _OUTSIDE]
     first = max(outside, key=lambda signal: num(signal, "count") or 0.0, default=None)
     signals = _signals(mine, told)
+    # whichever program's it is
+    retry = max((signals["celery_task_retry"], signals["rq_job_retry"]), key=lambda row: row["count"] or 0.0)
+    begun = sum(known(*(num(row, "received") for row in tasks))) if tasks else None
     return {
         "told": told,
         "covered_s": min(covered) if covered else None,
@@ -52,9 +55,10 @@ def log_figures(snapshot: t.Mapping[str, t.Any], identity: str | None) -> dict[s
         "outside_sample": text(first, "sample"),
         "outside_about": text(first, "about"),
         "signals": signals,
-        # whichever program's it is
-        "retry": max((signals["celery_task_retry"], signals["rq_job_retry"]), key=lambda row: row["count"] or 0.0),
-        "begun": sum(known(*(num(row, "received") for row in tasks))) if tasks else None,
+        "retry": retry,
+        "begun": begun,
+        # a retry is received anew
+        "retried_share": None if retry["count"] is None or not begun else min(retry["count"] / begun, 1.0),
     }
 
 

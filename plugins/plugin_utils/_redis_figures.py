@@ -75,8 +75,9 @@ def _each(queue: t.Any) -> float | None:
     return sizes[0] if sizes else None
 
 
-def queue_figures(queue: Row, snapshot: Row) -> dict[str, t.Any]:
-    """The figures under ``derived`` of a queue: who works on it here, whether all of them are busy, how large its messages are."""
+def queue_figures(queue: Row, server: Row, snapshot: Row) -> dict[str, t.Any]:
+    """The figures under ``derived`` of a queue: who works on it here, whether all of them are busy, how large its messages are, and which
+    share of its server's memory they hold."""
     consumers = consumers_of(queue, snapshot)
     counts = [num(row, "worker_summary", "count") or configured_workers(row) for row in consumers]
     workers = sum(known(*counts)) if consumers and None not in counts else None
@@ -90,6 +91,7 @@ def queue_figures(queue: Row, snapshot: Row) -> dict[str, t.Any]:
         "consumer": text(consumers[0], "id") if len(consumers) == 1 else None,
         "each_bytes": _each(queue),
         "held_bytes": _held(queue),
+        "held_share": ratio(_held(queue), num(server, "memory", "used_bytes")),
         "largest_bytes": num(queue, "largest_bytes"),
     }
 

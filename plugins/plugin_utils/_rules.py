@@ -40,6 +40,10 @@ PATTERNS = (
     "unknown",
 )
 LEVELS = ("low", "medium", "high")
+
+#: What every rule may ask for in its confidence: true where it held at an earlier look as well, null where that is not known.
+HELD_BEFORE: t.Final = "held_before"
+
 UNITS = ("pct", "share", "bytes", "s", "per_s", "ratio", "cpus", "count", "pages_per_s", "ms")
 
 _REQUIRED = ("id", "title", "subject", "facts", "when", "says", "weight", "confidence", "summary", "evidence", "next", "lasting", "source")
@@ -85,7 +89,7 @@ class Says(t.NamedTuple):
 
 
 class Rule(t.NamedTuple):
-    """One rule, checked."""
+    """One rule, checked. ``surer_with``: for each level of ``confidence`` what would raise it; ``explains_when``: for some of ``explains`` a condition."""
 
     id: str
     title: str
@@ -98,7 +102,9 @@ class Rule(t.NamedTuple):
     says: Says
     weight: int
     confidence: tuple[tuple[str, Condition | None], ...]
+    surer_with: tuple[tuple[Sentence, ...], ...]
     explains: tuple[str, ...]
+    explains_when: dict[str, Condition]
     sentences: dict[str, tuple[Sentence, ...]]
     mitigations: tuple[Suggestion, ...]
     source: tuple[str, ...]
@@ -219,6 +225,7 @@ class _Reader:
         needs = self._texts("needs")
         for index, name in enumerate(needs):
             self._fact(name, ("needs", index))
+        effects = self._explains()
         rule = Rule(
             id=data["id"],
             title=self._text(data["title"], ("title",)),
@@ -231,7 +238,9 @@ class _Reader:
             says=self._says(data["says"]),
             weight=data["weight"],
             confidence=self._confidence(data["confidence"]),
-            explains=self._texts("explains"),
+            surer_with=tuple(self._sentences("confidence", index, "surer_with") for index in range(len(data["confidence"]))),
+            explains=tuple(effects),
+            explains_when={effect: when for effect, when in effects.items() if when is not None},
             sentences={key: self._sentences(key) for key in _SENTENCES},
             mitigations=self._mitigations(),
             source=self._texts("source"),
@@ -273,7 +282,8 @@ class _Reader:
         return found
 
     def _fact(self, name: t.Any, place: Place) -> str:
-        if not isinstance(name, str) or name not in self._facts:
+        told = name == HELD_BEFORE and place[0] == "confidence"
+        if not isinstance(name, str) or name not in self._facts and not told:
             raise self._fail(place, "%s is no fact of this rule" % (name,))
         return name
 
@@ -342,21 +352,37 @@ class _Reader:
         found: list[tuple[str, Condition | None]] = []
         for index, row in enumerate(value):
             place = ("confidence", index)
-            row = self._keys(row, place, ("level",), ("when",))
+            row = self._keys(row, place, ("level",), ("when", "surer_with"))
             level = self._choice(row["level"], (*place, "level"), LEVELS)
+            if level == LEVELS[-1] and "surer_with" in row:
+                raise self._fail((*place, "surer_with"), "nothing is surer than %s" % level)
             last = index == len(value) - 1
             if last is ("when" in row):
                 raise self._fail(place, "every level but the last has a condition, the last has none")
             found.append((level, None if last else self._condition(row["when"], (*place, "when"))))
         return tuple(found)
 
-    def _sentences(self, key: str) -> tuple[Sentence, ...]:
-        value = self._data.get(key, [])
+    def _explains(self) -> dict[str, Condition | None]:
+        """Ids of rules, or mappings of an id and of a condition of this rule under which that one is its effect."""
+        value = self._data.get("explains", [])
         if not isinstance(value, list):
-            raise self._fail((key,), "%s must be a list" % key)
+            raise self._fail(("explains",), "explains must be a list")
+        found: dict[str, Condition | None] = {}
+        for index, item in enumerate(value):
+            place = ("explains", index)
+            row = self._keys(item if isinstance(item, dict) else {"id": item}, place, ("id",), ("when",))
+            found[self._text(row["id"], (*place, "id"))] = self._condition(row["when"], (*place, "when")) if "when" in row else None
+        return found
+
+    def _sentences(self, *where: str | int) -> tuple[Sentence, ...]:
+        value: t.Any = self._data
+        for key in where:
+            value = value.get(key, []) if isinstance(value, dict) else value[key]
+        if not isinstance(value, list):
+            raise self._fail(where, "%s must be a list" % where[-1])
         found = []
         for index, item in enumerate(value):
-            place = (key, index)
+            place = (*where, index)
             row = self._keys(item if isinstance(item, dict) else {"text": item}, place, ("text",), ("when",))
             text = self._template(row["text"], place)
             found.append(Sentence(text, self._condition(row["when"], (*place, "when")) if "when" in row else None))

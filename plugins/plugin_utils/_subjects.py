@@ -124,7 +124,7 @@ def _of_redis(server: dict[str, t.Any], snapshot: t.Mapping[str, t.Any], shared:
     data = {**shared, "kind": "redis", "service": row, "server": server, "derived": redis_figures(server, snapshot)}
     found = [Subject("redis", text(row, "id"), text(row, "name") or text(server, "address"), "redis", data)]
     for queue in rows(server, "queues"):
-        figures = queue_figures(queue, snapshot)
+        figures = queue_figures(queue, server, snapshot)
         data = {**shared, "kind": "queue", "service": row, "server": server, "queue": queue, "derived": figures}
         component = text(queue, "kind") or "redis" if figures["consumer"] else "redis"
         found.append(Subject("queue", figures["consumer"] or text(row, "id"), text(queue, "name"), component, data))

@@ -15,7 +15,7 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._evaluate import C
 from ansible_collections.oncall.pressure.plugins.plugin_utils._format import age, fill
 from ansible_collections.oncall.pressure.plugins.plugin_utils._memory_figures import tell, told
 from ansible_collections.oncall.pressure.plugins.plugin_utils._memory_pattern import patterns
-from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import Rule, Sentence, Threshold
+from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import HELD_BEFORE, LEVELS, Rule, Sentence, Threshold
 from ansible_collections.oncall.pressure.plugins.plugin_utils._subjects import NEEDED, Subject, collector, subjects
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, num, plain, rows, text
 
@@ -25,11 +25,21 @@ Thresholds = t.Mapping[str, t.Mapping[str, Threshold]]
 #: Components whose memory must have been measured before a host is called healthy.
 _WATCHED = ("gunicorn", "uvicorn", "celery", "rq", "nginx", "postgres", "redis")
 
+#: What others ask, and wait for.
+_ASKED = ("postgres", "redis")
+
+#: Rules about who waits for somebody else, who may well be on another host.
+WAITS: t.Final = (
+    "container.unhealthy", "queue.backlog_growing", "service.backlog_full", "service.not_answering", "web.upstream_timeouts", "web.waiting_for_external",
+    "web.worker_timeouts", "worker.retry_storm",
+)
+
 _COMPONENTS = (*_WATCHED, "docker", "cron", "host", "other")
 
 
 class Finding(t.NamedTuple):
-    """A rule that fired on a subject, with what it says filled in. ``killed``: the kernel killed something of the subject."""
+    """A rule that fired on a subject, with what it says filled in. ``killed``: the kernel killed something of the subject; ``surer_with``: what would
+    raise its confidence; ``explains``: the rules whose findings are its effects, as its facts are."""
 
     rule: Rule
     subject: Subject
@@ -42,6 +52,8 @@ class Finding(t.NamedTuple):
     said: dict[str, list[str]]
     mitigations: list[dict[str, t.Any]]
     missing: list[str]
+    surer_with: str | None
+    explains: frozenset[str]
 
 
 def judge(
@@ -140,8 +152,8 @@ def _apply(
     held: t.AbstractSet[tuple[str, str | None]],
 ) -> tuple[Finding | None, list[str]]:
     """The finding of a rule on a subject if it fired, and what was missing if that is not known."""
-    facts = Selected(rule.facts, selector)
     now = (rule.id, subject.service) in held
+    facts = Selected(rule.facts, selector, {HELD_BEFORE: now or None})
     numbers = {name: threshold.leave if now else threshold.enter for name, threshold in thresholds.items()}
     if rule.scope is not None:
         outcome = evaluate(rule.scope, facts, numbers)
@@ -172,19 +184,35 @@ def _finding(rule: Rule, subject: Subject, facts: Facts, numbers: t.Mapping[str,
     gaps = [gap for name in sorted(silent) for gap in [_gap(snapshot, collector(rule.subject, rule.facts[name]))] if gap]
     killed = (num(subject.data, "derived", "kills", "count") or 0) > 0 and says.resource == "memory"
     said = {key: _say(sentences, values, facts, numbers) for key, sentences in rule.sentences.items()}
+    level = next(index for index, (dummy, when) in enumerate(rule.confidence) if when is None or _holds(when, facts, numbers))
     return Finding(
         rule,
         subject,
         service if isinstance(service, str) else None,
         _name(snapshot, service) or subject.name,
         component if component in _COMPONENTS else ("other" if service else "host"),
-        next(level for level, when in rule.confidence if when is None or _holds(when, facts, numbers)),
+        rule.confidence[level][0],
         share if isinstance(share, (int, float)) and not isinstance(share, bool) else None,
         killed,
         said,
         _suggested(rule, service if isinstance(service, str) else None, values, facts, numbers),
         list(dict.fromkeys([*gaps, *said["not_measured"]])),
+        _surer_with(rule, level, values, facts, numbers, snapshot),
+        frozenset(effect for effect in rule.explains if _holds(rule.explains_when.get(effect), facts, numbers)),
     )
+
+
+def _surer_with(
+    rule: Rule, level: int, values: Facts, facts: Facts, numbers: t.Mapping[str, float], snapshot: t.Mapping[str, t.Any]
+) -> str | None:
+    """What would raise a confidence, in a line: what the rule says of its level, and what the levels above would have decided by had it been measured."""
+    here = LEVELS.index(rule.confidence[level][0])
+    above = [when for name, when in rule.confidence if when is not None and LEVELS.index(name) > here]
+    lacking = dict.fromkeys(name for when in above for name in evaluate(when, facts, numbers).missing)
+    found = [*_say(rule.surer_with[level], values, facts, numbers), *_missing(rule, [name for name in lacking if name != HELD_BEFORE], snapshot)]
+    if HELD_BEFORE in lacking:
+        found.append("a later look that finds it again (pressure_earlier)")
+    return "; ".join(list(dict.fromkeys(found))[:4]) or None
 
 
 def _name(snapshot: t.Mapping[str, t.Any], service: t.Any) -> str | None:
@@ -225,18 +253,29 @@ def _rank(finding: Finding) -> tuple[t.Any, ...]:
 def _explained(findings: t.Sequence[Finding]) -> dict[int, str]:
     """The findings that are effects of another one: ``{index: rule that explains it}``."""
     effects: dict[int, str] = {}
+    causes: dict[int, int] = {}
     for index, cause in enumerate(findings):
         for other, effect in enumerate(findings):
-            if effect.rule.id not in cause.rule.explains or index == other or other in effects:
+            if effect.rule.id not in cause.explains or index == other or other in effects:
                 continue
-            if not _apart(cause, effect) and effects.get(index) != effect.rule.id:
+            if not _apart(cause, effect) and other not in _behind(index, causes):
                 effects[other] = cause.rule.id
+                causes[other] = index
     return effects
+
+
+def _behind(index: int, causes: t.Mapping[int, int]) -> list[int]:
+    """A finding and whatever explains it in the end: what explains each other in a circle would leave nothing to be said."""
+    found = [index]
+    while found[-1] in causes:
+        found.append(causes[found[-1]])
+    return found
 
 
 def _apart(cause: Finding, effect: Finding) -> bool:
     """Whether one cannot be the effect of the other, for where they are."""
-    if cause.subject.kind == "database" and effect.component not in ("postgres", "host") and effect.subject.kind in ("service", "health"):
+    asks = effect.component not in (*_ASKED, "host") and effect.subject.kind in ("service", "health", "container")
+    if asks and (cause.subject.kind == "database" or cause.component in _ASKED and effect.rule.id in WAITS):
         # who asks a database waits for it, wherever it runs
         return False
     if cause.subject.kind == "database" and cause.service is None and effect.subject.kind == "host":
@@ -264,10 +303,12 @@ def _row(finding: Finding) -> dict[str, t.Any]:
         "evidence": said["evidence"] or [summary],
         "ruled_out": said["ruled_out"],
         "missing": finding.missing,
+        "surer_with": finding.surer_with,
         "next": said["next"],
         "lasting": said["lasting"],
         "mitigations": finding.mitigations,
         "source": list(finding.rule.source),
+        "effect_of": None,
     }
 
 

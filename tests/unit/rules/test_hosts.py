@@ -86,7 +86,7 @@ def test_any_part_of_a_document_may_be_anything(odd: Any) -> None:
         broken = replaced(document, path, odd)
         if isinstance(broken, dict):
             row = _verdict.judge(broken, RULES, THRESHOLDS)
-            assert list(VALIDATOR.iter_errors({"schema": 1, "hosts": {"h0": row}, "fleet": COUNTS, "shared_jobs": []})) == [], path
+            assert list(VALIDATOR.iter_errors({"schema": 1, "hosts": {"h0": row}, "fleet": COUNTS, "shared_jobs": [], "shared_causes": []})) == [], path
 
 
 @pytest.mark.parametrize("gone", ["host", "services", "oom"])
