@@ -155,6 +155,10 @@ connections:
     networks:
       description: How many networks were read.
       type: int
+    addresses:
+      description: The host's own addresses, without loopback and link-local ones, at most 32.
+      type: list
+      elements: str
 """
 
 from ansible.module_utils.basic import AnsibleModule

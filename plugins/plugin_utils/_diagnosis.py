@@ -16,6 +16,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host._text import
 from ansible_collections.oncall.pressure.plugins.plugin_utils._documents import SCHEMA, Loaded
 from ansible_collections.oncall.pressure.plugins.plugin_utils._earlier import Fired, Look, held
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import Rule
+from ansible_collections.oncall.pressure.plugins.plugin_utils._shared_causes import shared_causes
 from ansible_collections.oncall.pressure.plugins.plugin_utils._shared_jobs import shared_jobs, tell
 from ansible_collections.oncall.pressure.plugins.plugin_utils._timeline import Given, lately
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import text
@@ -43,8 +44,10 @@ def diagnose(
     for row in hosts.values():
         counts[row["state"] if row["reached"] else "unreached"] += 1
     shared = shared_jobs(sorted(loaded, key=lambda snapshot: natural(snapshot.host)))
+    ordered = {host: hosts[host] for host in sorted(hosts, key=natural)}
+    causes = shared_causes(ordered, loaded, rules, shared)
     tell(hosts, shared)
-    document = {"schema": SCHEMA, "hosts": {host: hosts[host] for host in sorted(hosts, key=natural)}, "fleet": counts, "shared_jobs": shared, "shared_causes": []}
+    document = {"schema": SCHEMA, "hosts": ordered, "fleet": counts, "shared_jobs": shared, "shared_causes": causes}
     return t.cast("dict[str, t.Any]", clean_tree(document))
 
 

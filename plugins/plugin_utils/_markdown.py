@@ -52,6 +52,8 @@ def markdown(diagnosis: t.Mapping[str, t.Any], loaded: t.Sequence[Loaded], probl
     for problem in problems:
         lines += ["- rule left out: %s" % plain(problem)]
     lines += [""] if problems else []
+    for cause_row in diagnosis.get("shared_causes") or []:
+        lines += _shared_cause(cause_row)
     for host, row in hosts.items():
         if row["verdicts"]:
             lines += _sick(host, row)
@@ -73,6 +75,20 @@ def _listed(title: str, sentences: t.Sequence[str], numbered: bool = False) -> l
     return ["%s" % title, "", *("%s %s" % ("%d." % index if numbered else "-", plain(item)) for index, item in enumerate(sentences, 1)), ""]
 
 
+def _shared_cause(row: t.Mapping[str, t.Any]) -> list[str]:
+    """What several hosts suffer from together."""
+    where = "%s (%s)" % (code(row["what"]), code(row["host"])) if row["host"] else code(row["what"])
+    names = ", ".join(map(code, row["hosts"])) + (" and %d more" % (row["count"] - len(row["hosts"])) if row["count"] > len(row["hosts"]) else "")
+    lines = ["## %s: one cause on %d host%s" % (row["kind"], row["count"], "s" * (row["count"] != 1)), ""]
+    lines += ["%s. Cause: %s; confidence %s. On %s: %s" % (where, plain(cause(row)), row["confidence"], names, plain(row["summary"])), ""]
+    lines += _listed("Evidence:", row["evidence"])
+    explained = ["- %s on %s%s" % (code(one["rule"]), code(one["host"]), " at %s" % code(one["service"]) if one["service"] else "") for one in row["explains"]]
+    lines += ["It explains:", "", *explained, ""]
+    lines += _listed("It does not explain:", row["not_explained"])
+    lines += ["Surer with: %s." % plain(row["surer_with"]), ""] if row["surer_with"] else []
+    return lines + _listed("Do first:", row["next"], numbered=True)
+
+
 def _sick(host: str, row: t.Mapping[str, t.Any]) -> list[str]:
     lines = ["## %s" % code(host), ""]
     for index, verdict in enumerate(row["verdicts"], 1):
@@ -81,9 +97,12 @@ def _sick(host: str, row: t.Mapping[str, t.Any]) -> list[str]:
         lines += ["**Process**: %s. %s" % (where, plain(verdict["summary"])), ""]
         pattern = ", pattern %s" % plain(verdict["pattern"]) if verdict["pattern"] and verdict["pattern"] != "unknown" else ""
         lines += ["**Trigger**: %s%s; confidence %s; rule %s." % (plain(cause(verdict)), pattern, verdict["confidence"], code(verdict["rule"])), ""]
+        if verdict["effect_of"]:
+            lines += ["An effect of %s on %s: it is to be mended there." % (code(verdict["effect_of"]["rule"]), code(verdict["effect_of"]["host"])), ""]
         lines += _listed("Evidence:", verdict["evidence"])
         lines += _listed("Ruled out:", verdict["ruled_out"])
         lines += _listed("Not measured:", verdict["missing"])
+        lines += ["Surer with: %s." % plain(verdict["surer_with"]), ""] if verdict["surer_with"] else []
         lines += _listed("**Mitigation**, least risky first:", verdict["next"], numbered=True)
         if verdict["mitigations"]:
             lines += ["Shown before it is done by:", "", *["- %s" % code(command(item, host), 600) for item in verdict["mitigations"]], ""]

@@ -74,7 +74,19 @@ def plan(diagnosis: Row, snapshots: t.Mapping[str, Row], declared: Declared, ask
         if found:
             hosts[host] = host_row(one, with_reasons(_ladder.order(found), one, asked), asked)
     document = finish(hosts, known, asked)
+    notes += elsewhere(diagnosis)
     return Planned(document, [clean(note, 300) for note in notes], left(document))
+
+
+def elsewhere(diagnosis: Row) -> list[str]:
+    """Where the fault is on another server, so that a change to those that wait for it mends nothing."""
+    found = []
+    for row in rows(diagnosis, "shared_causes"):
+        if row.get("kind") == "server":
+            where = "%s%s" % (row["what"], " (%s)" % row["host"] if row["host"] else "")
+            sure = "the fault is there" if row["confidence"] != "low" else "the fault may be there"
+            found.append("%s wait for %s: %s, and no change to them mends it" % (", ".join(row["hosts"][:5]), where, sure))
+    return found
 
 
 def left(document: Row, done: t.Container[str] = ()) -> dict[str, str]:

@@ -40,17 +40,47 @@ def screen(diagnosis: t.Mapping[str, t.Any], report: str | None = None, problems
     """
     hosts: t.Mapping[str, t.Any] = diagnosis["hosts"]
     width = max([len(host) for host, row in hosts.items() if row["state"] != "healthy"], default=0)
-    blocks: list[str] = []
+    causes = diagnosis.get("shared_causes") or []
+    blocks = [line for cause_row in causes for line in _shared_block(cause_row)]
+    told = _told_once(causes)
     for host, row in hosts.items():
-        if row["verdicts"]:
-            blocks += _block(host, row, min(width, 40), inventory)
+        left = [verdict for verdict in row["verdicts"] if (host, verdict["rule"], verdict["service"]) not in told]
+        if left:
+            blocks += _block(host, {**row, "verdicts": left}, min(width, 40), inventory)
+        elif row["verdicts"]:
+            continue
         elif row["state"] != "healthy":
             kind = "UNKNOWN" if row["reached"] else "UNREACHED"
             blocks += wrapped("%s  %s  " % (host.ljust(min(width, 40)), kind), row["reason"] or "nothing was measured", len(host.ljust(min(width, 40))) + 2)
-    for job in (diagnosis.get("shared_jobs") or [])[:_SHARED]:
+    for job in [job for job in diagnosis.get("shared_jobs") or [] if sentence_of(job) not in [row["summary"] for row in causes]][:_SHARED]:
         blocks += wrapped("", shared(job), 2)
     blocks += ["rule left out: %s" % problem for problem in problems]
     return visible_lines([*blocks, fleet_line(diagnosis["fleet"], hosts, report)])
+
+
+def _told_once(causes: t.Sequence[t.Mapping[str, t.Any]]) -> set[tuple[str, str, str | None]]:
+    """The verdicts that a shared cause says for all of its hosts. A guess takes no host's own block away."""
+    return {(one["host"], one["rule"], one["service"]) for row in causes if row["confidence"] != "low" for one in row["explains"]}
+
+
+def _shared_block(row: t.Mapping[str, t.Any]) -> list[str]:
+    """What several hosts suffer from together."""
+    lead = "%d hosts, one cause" % row["count"] if row["count"] > 1 else "from another host"
+    where = "%s (%s)" % (row["what"], row["host"]) if row["host"] else row["what"]
+    lines = ["%s  %s: %s   cause: %s   confidence: %s" % (lead.upper(), row["kind"], where, cause(row), row["confidence"])]
+    names = ", ".join(row["hosts"]) + (" and %d more" % (row["count"] - len(row["hosts"])) if row["count"] > len(row["hosts"]) else "")
+    lines += wrapped("  ", "%s: %s" % (names, row["summary"]), 4)
+    for sentence in row["evidence"][:_EVIDENCE]:
+        lines += wrapped("  ", sentence, 4)
+    if len(row["evidence"]) > _EVIDENCE:
+        lines.append("  and %d more in the report" % (len(row["evidence"]) - _EVIDENCE))
+    if row["not_explained"]:
+        lines += wrapped("  does not explain: ", "; ".join(row["not_explained"][:_ALSO]), 4)
+    if row["surer_with"]:
+        lines += wrapped("  surer with: ", row["surer_with"], 4)
+    for number, sentence in enumerate(row["next"][:_NEXT], 1):
+        lines += wrapped("  %s%d. " % ("next: " if number == 1 else "      ", number), sentence, 11)
+    return lines
 
 
 def shared(job: t.Mapping[str, t.Any]) -> str:
@@ -100,6 +130,8 @@ def _block(host: str, row: t.Mapping[str, t.Any], width: int, inventory: t.Seque
         lines += wrapped(margin + "ruled out: ", ", ".join(first["ruled_out"]), len(margin) + 2)
     if first["missing"]:
         lines += wrapped(margin + "not measured: ", ", ".join(first["missing"]), len(margin) + 2)
+    if first.get("surer_with"):
+        lines += wrapped(margin + "surer with: ", first["surer_with"], len(margin) + 2)
     lead = "next: "
     for number, sentence in enumerate(first["next"][:_NEXT], 1):
         lines += wrapped("%s%s%d. " % (margin, lead if number == 1 else " " * len(lead), number), sentence, len(margin) + len(lead) + 3)

@@ -80,9 +80,14 @@ def tell(hosts: t.Mapping[str, dict[str, t.Any]], shared: t.Sequence[t.Mapping[s
     for job in shared:
         for host in job["hosts"]:
             for verdict in rows(hosts.get(host), "verdicts"):
-                if verdict.get("cause") == "jobs" and any(_names(sentence, job["ids"]) for sentence in [verdict["summary"], *verdict["evidence"]]):
+                if verdict.get("cause") == "jobs" and names_job(verdict, job):
                     verdict["evidence"] = [*verdict["evidence"], "%s at the same time" % sentence_of(job)]
                     verdict["lasting"] = [*verdict["lasting"], "if once for all hosts is enough, let one host run it; else give each another minute"]
+
+
+def names_job(verdict: t.Mapping[str, t.Any], job: t.Mapping[str, t.Any]) -> bool:
+    """Whether a verdict says that it is about this job."""
+    return any(_names(sentence, job["ids"]) for sentence in [verdict["summary"], *verdict["evidence"]])
 
 
 def _names(sentence: str, identities: t.Iterable[str]) -> bool:

@@ -90,7 +90,7 @@ def lately(snapshot: t.Mapping[str, t.Any], host: str, verdicts: t.Sequence[t.Ma
         return []
     # The host's clock may be wrong; the controller's is one for all.
     offset_s = num(snapshot, "taken", "clock_offset_s") or 0.0
-    first_age_s = _first_sign_s(snapshot, verdicts)
+    first_age_s = first_sign_s(snapshot, verdicts)
     found: list[tuple[float, Row]] = []
     for event in rows(snapshot, "timeline", "events"):
         age_s = num(event, "age_s")
@@ -108,7 +108,7 @@ def lately(snapshot: t.Mapping[str, t.Any], host: str, verdicts: t.Sequence[t.Ma
         return []
 
 
-def _first_sign_s(snapshot: t.Mapping[str, t.Any], verdicts: t.Sequence[t.Mapping[str, t.Any]]) -> float:
+def first_sign_s(snapshot: t.Mapping[str, t.Any], verdicts: t.Sequence[t.Mapping[str, t.Any]]) -> float:
     """How long ago it was first seen: of memory, the first kill that is known; else now, for one look says no more."""
     if not any(verdict["resource"] == "memory" for verdict in verdicts):
         return 0.0

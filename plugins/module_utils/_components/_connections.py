@@ -18,12 +18,16 @@ from ansible_collections.oncall.pressure.plugins.module_utils._host import _list
 from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, Reading, denied, ok, partial
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._host._text import clean
-from ansible_collections.oncall.pressure.plugins.module_utils._parse import _connections
+from ansible_collections.oncall.pressure.plugins.module_utils._parse import _addresses, _connections
 from ansible_collections.oncall.pressure.plugins.module_utils._parse._connections import Socket
 
 #: The most of one table that is read: about 50,000 sockets. And how many network namespaces beside our own.
 _TABLE_BYTES = 8388608
 _NAMESPACES = 8
+
+#: The most of the table of routes that is read, where the host's own addresses stand, and how many of them are told.
+_ROUTES_BYTES = 1048576
+_ADDRESSES = 32
 
 #: Bounds on the search for owners: processes, open files of one, CPU seconds and seconds together.
 _PROCESSES = 400
@@ -96,9 +100,16 @@ def collect(machine: Machine, options: Options) -> Reading:
     data = {
         "listeners": listeners[:_LISTENERS], "outbound": [_peer(key, states, shares.get(key, {})) for key, states in _largest(peers)[:_PEERS]],
         "services": [_service(owner, row) for owner, row in sorted(sums.items(), key=lambda item: -item[1].sockets)[:_SERVICES]],
-        "networks": read,
+        "networks": read, "addresses": _own_addresses(machine),
     }
     return partial(data, "; ".join(reasons[:10])) if reasons else ok(data)
+
+
+def _own_addresses(machine: Machine) -> list[str]:
+    """The addresses under which others reach this host: whoever waits for one of them waits for this host."""
+    found = _addresses.local_v4(machine.text_or_none("/proc/net/fib_trie", _ROUTES_BYTES) or "")
+    found |= _addresses.local_v6(machine.text_or_none("/proc/net/if_inet6", _ROUTES_BYTES) or "")
+    return sorted(clean(address, 64) for address in found if _addresses.kind(address, (), ()) != "loopback" and not address.startswith("fe80:"))[:_ADDRESSES]
 
 
 def owners(machine: Machine, own_pids: t.Container[int]) -> Owners:

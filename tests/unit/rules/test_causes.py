@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import importlib.util
 import json
 from pathlib import Path
@@ -102,11 +103,137 @@ def hosts(cause: str, effect: str, change: Optional[Mapping[str, Any]] = None, a
                     yield document
 
 
-def explained(document: Dict[str, Any], names: Any) -> Dict[str, List[Optional[str]]]:
+def explained(document: Dict[str, Any], names: Pair) -> Dict[str, List[Optional[str]]]:
     """By rule what explains each of its findings, under the rules of these names."""
-    row = _verdict.judge(document, {name: RULES[name] for name in names}, THRESHOLDS)
+    before = [names[0]] if " + ".join(names) in TABLE["held"] else []
+    row = _verdict.judge(document, {name: RULES[name] for name in names}, THRESHOLDS, frozenset((name, _main(document)) for name in before))
     found: Dict[str, List[Optional[str]]] = {}
     for item in row["findings"]:
         found.setdefault(item["rule"], []).append(item["explained_by"])
     assert row["verdicts"], "what explains each other leaves nothing to be said"
     return found
+
+
+def of_its_own(cause: str, effect: str) -> Optional[Dict[str, Any]]:
+    """The host that the table has for a pair, null where its cases will do."""
+    case = TABLE["hosts"].get("%s + %s" % (cause, effect))
+    return None if case is None else support.snapshot(case)  # a host on which both must fire
+
+
+def found(cause: str, effect: str, apart: bool = False) -> Iterator[Tuple[Dict[str, Any], Dict[str, List[Optional[str]]]]]:
+    """Hosts on which both fire, and what explains the findings of each under these two rules alone."""
+    mine = of_its_own(cause, effect)
+    for document in [mine] if mine is not None else hosts(cause, effect, apart=apart):
+        yield document, explained(document, (cause, effect))
+
+
+@functools.lru_cache(maxsize=None)
+def held(cause: str, effect: str) -> Optional[Dict[str, Any]]:
+    """A host on which the cause stands and every finding of the effect is explained by it; null where there is none."""
+    for apart in (False, True):
+        for document, said in found(cause, effect, apart):
+            if set(said) == {cause, effect} and set(said[cause]) == {None} and set(said[effect]) == {cause}:
+                return document
+    return None
+
+
+@pytest.mark.parametrize("cause", list(RULES))
+def test_whatever_a_rule_explains_it_explains_somewhere(cause: str) -> None:
+    assert [effect for effect in RULES[cause].explains if held(cause, effect) is None] == []
+
+
+@pytest.mark.parametrize(("cause", "effect"), pairs("effects"), ids=" ".join)
+def test_what_the_runbooks_call_an_effect_is_one(cause: str, effect: str) -> None:
+    assert effect in RULES[cause].explains and cause not in RULES[effect].explains
+
+
+@pytest.mark.parametrize("cause", list(TABLE["effects"]))
+def test_under_all_rules_the_cause_or_what_is_behind_it_is_the_answer(cause: str) -> None:
+    """An effect is never a verdict beside its cause, whatever other rules fire on the host."""
+    for effect in TABLE["effects"][cause]:
+        document = held(cause, effect)
+        assert document is not None
+        row = _verdict.judge(document, RULES, THRESHOLDS)
+        rules = [verdict["rule"] for verdict in row["verdicts"]]
+        assert effect not in rules and row["state"] == "incident", (effect, rules)
+        by = {item["rule"]: item["explained_by"] for item in row["findings"]}
+        end: Optional[str] = cause
+        while end is not None and end not in rules:
+            end = by[end]
+        assert end in rules, (cause, effect, by)
+
+
+@pytest.mark.parametrize(("first", "second"), pairs("independent"), ids=" ".join)
+def test_independent_causes_stand_together(first: str, second: str) -> None:
+    assert second not in RULES[first].explains or second in RULES[first].explains_when
+    several = [said for apart in (True, False) for dummy, said in found(first, second, apart)]
+    assert several and all(set(said[first]) == {None} and set(said[second]) == {None} for said in several)
+
+
+@pytest.mark.parametrize(("first", "second"), pairs("elsewhere"), ids=" ".join)
+def test_one_service_does_not_explain_another(first: str, second: str) -> None:
+    here = [case for case in FIRED[first] if _main(case)]
+    there = [json.loads(json.dumps(case).replace(json.dumps(_main(case)), '"other.service"')) for case in FIRED[second] if _main(case)]
+    two = {name: RULES[name] for name in (first, second)}
+    seen = 0
+    for mine in here:
+        for theirs in there:
+            row = _verdict.judge(joined(joined(theirs, mine), BASE), two, THRESHOLDS)
+            services = {(item["rule"], item["service"]): item["explained_by"] for item in row["findings"]}
+            if (second, "other.service") in services and (first, _main(mine)) in services:
+                seen += 1
+                assert services[second, "other.service"] is None
+    assert seen
+
+
+@pytest.mark.parametrize("shares", TABLE["shares"], ids=" ".join)
+def test_causes_that_share_the_processors_say_how_much_is_theirs(shares: Dict[str, float]) -> None:
+    parts = {"web.busy_code": ("shop-web.service", "gunicorn", "web"), "worker.busy_code": ("jobs.service", "celery", "worker"),
+             "database.busy": ("postgresql.service", "postgres", "database")}
+    services = []
+    for rule, share in shares.items():
+        name, component, role = parts[rule]
+        row: Dict[str, Any] = {"id": name, "component": component, "role": role, "memory_mib": 100, "cpu": {"used": share * 4, "share": share}}
+        services.append(row if component == "postgres" else {**row, "workers_like": [[1, 40, 900, 0.95], [1, 40, 900, share * 4 - 0.95]]})
+    row = _verdict.judge(support.snapshot({"services": services, "snapshot": {"host": {"cpu": {"used": 3.9, "used_pct": 97}}}}), RULES, THRESHOLDS)
+    assert {verdict["rule"]: verdict["share"] for verdict in row["verdicts"]} == shares
+
+
+def test_kills_outrank_everything_that_is_heavier() -> None:
+    document = next(document for document, dummy in found("postgres.blocked_by_lock", "service.killed_in_its_limit", True))
+    row = _verdict.judge(document, RULES, THRESHOLDS)
+    assert RULES["postgres.blocked_by_lock"].weight > RULES["service.killed_in_its_limit"].weight
+    assert row["verdicts"][0]["resource"] == "memory" and "postgres.blocked_by_lock" in [verdict["rule"] for verdict in row["verdicts"]]
+
+
+def test_no_rules_explain_each_other_in_a_circle() -> None:
+    done: Dict[str, bool] = {}
+
+    def visit(rule: str) -> None:
+        assert done.get(rule, True), "%s explains itself in the end" % rule
+        if rule not in done:
+            done[rule] = False
+            for effect in RULES[rule].explains:
+                visit(effect)
+            done[rule] = True
+
+    for rule in RULES:
+        visit(rule)
+
+
+def test_a_circle_of_somebodys_own_rules_leaves_one_of_them() -> None:
+    names = ("log.verbose", "web.busy_code", "host.cpu_saturated")
+    circle = {name: RULES[name]._replace(explains=(names[(place + 1) % 3],), explains_when={}) for place, name in enumerate(names)}
+    document = support.snapshot({
+        "services": [{"id": "shop-web.service", "component": "gunicorn", "role": "web", "workers_like": [[4, 40, 900, 0.95]], "cpu": {"used": 3.8}}],
+        "snapshot": {"host": {"cpu": {"used": 4, "used_pct": 99}, "pressure": {"cpu": {"some_avg10": 90}}}, "logs": {"services": [
+            {"service": "shop-web.service", "source": "journal", "covered_s": 10.0, "lines_per_s": 900.0, "bytes_per_s": 1.0, "signals": []}]}},
+    })
+    row = _verdict.judge(document, circle, THRESHOLDS)
+    assert len(row["findings"]) == 3 and len(row["verdicts"]) == 1
+
+
+def test_what_probes_say_is_explained_by_the_same_rules() -> None:
+    """A URL that people named and a container's own check see the same: one of them is not told alone."""
+    assert [rule.id for rule in RULES.values() if ("service.not_answering" in rule.explains) and "container.unhealthy" not in rule.explains
+            and "service.not_answering" not in rule.explains_when] == []
