@@ -16,7 +16,8 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at,
 
 Place = t.Tuple[str, int]
 
-#: Where two hosts have the same address, it and its neighbours are each host's own affair (bridges of containers): so many bits of neighbours.
+#: Where two hosts have the same address, it is each host's own affair; where it is the first of its network (a bridge of containers), so are its neighbours,
+#: by so many bits.
 _NEIGHBOURS: t.Final = {4: 16, 6: 64}
 
 
@@ -43,7 +44,7 @@ class Network(t.NamedTuple):
 
     addresses: t.Mapping[str, frozenset[str]]
     owners: t.Mapping[str, str]
-    apart: frozenset[str]
+    apart: frozenset[ipaddress.IPv4Network | ipaddress.IPv6Network]
     connected: t.Mapping[str, t.Mapping[str, t.Sequence[Peer]]]
 
     def of(self, host: str) -> t.Iterator[str]:
@@ -64,7 +65,8 @@ class Network(t.NamedTuple):
 
     def is_comparable(self, address: str) -> bool:
         """Whether an address means the same host wherever it is seen."""
-        return _neighbours(address) not in self.apart and not is_own(address)
+        found = ipaddress.ip_address(address)
+        return not is_own(address) and not any(found.version == network.version and found in network for network in self.apart)
 
 
 def network(documents: t.Mapping[str, t.Mapping[str, t.Any]]) -> Network:
@@ -82,7 +84,7 @@ def network(documents: t.Mapping[str, t.Mapping[str, t.Any]]) -> Network:
     several = {address for address, hosts in holders.items() if len(hosts) > 1}
     found = Network(
         addresses, {address: next(iter(hosts)) for address, hosts in holders.items() if len(hosts) == 1 and not is_own(address)},
-        frozenset(map(_neighbours, several)), {},
+        frozenset(map(_own_affair, several)), {},
     )
     return found._replace(connected={host: _connected(document, found, addresses[host]) for host, document in documents.items()})
 
@@ -127,6 +129,8 @@ def is_own(value: str) -> bool:
     return found.is_loopback or found.is_link_local
 
 
-def _neighbours(address: str) -> str:
-    version = ipaddress.ip_address(address).version
-    return str(ipaddress.ip_network("%s/%d" % (address, _NEIGHBOURS[version]), strict=False))
+def _own_affair(value: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """What is not to be compared where several hosts have this address."""
+    address = ipaddress.ip_address(value)
+    bits = _NEIGHBOURS[address.version] if int(address) & 0xFF == 1 else address.max_prefixlen
+    return ipaddress.ip_network("%s/%d" % (address, bits), strict=False)

@@ -71,23 +71,27 @@ Seen = t.List[t.Tuple[t.List[Sick], Row]]
 
 def _confirmed(found: Found) -> Seen:
     """A server of this run that is sick itself, and those of other hosts that wait for it."""
+    waiting: dict[_addresses.Place, list[tuple[Sick, _addresses.Peer]]] = {}
+    for one in found.left():
+        if one.verdict["rule"] in WAITS:
+            for peer in found.network.peers(one.host, one.verdict["service"]):
+                waiting.setdefault(peer.place, []).append((one, peer))
     seen: Seen = []
-    for home in found.hosts:
+    for home in found.hosts if waiting else ():
         for cause in sick(home):
             rule = found.rules.get(cause.verdict["rule"])
             effects = [effect for effect in WAITS if rule is not None and effect in rule.explains and effect not in rule.explains_when]
-            doors = _doors(found, home, cause.verdict, rule) if rule is not None and effects else frozenset()
-            members: list[tuple[Sick, _addresses.Peer]] = []
-            for one in found.hosts if doors else ():
-                for waiting in sick(one) if one.name != home.name else ():
-                    peer = next((peer for peer in found.network.peers(one.name, waiting.verdict["service"]) if peer.place in doors), None)
-                    if peer is not None and waiting.verdict["rule"] in effects and waiting.verdict["effect_of"] is None:
-                        members.append((waiting, peer))
+            members: dict[tuple[str, int], tuple[Sick, _addresses.Peer]] = {}
+            for door in _doors(found, home, cause.verdict, rule) if rule is not None and effects else ():
+                for one, peer in waiting.get(door, ()):
+                    if one.host != home.name and one.verdict["rule"] in effects and one.verdict["effect_of"] is None:
+                        members.setdefault((one.host, one.index), (one, peer))
+            for one, peer in members.values():
+                one.verdict["effect_of"] = {"host": home.name, "rule": cause.verdict["rule"], "service": cause.verdict["service"]}
+                one.verdict["next"] = ["look at %s first: it is %s that this waits for" % (home.name, peer.words), *one.verdict["next"]]
             if members:
-                for waiting, peer in members:
-                    waiting.verdict["effect_of"] = {"host": home.name, "rule": cause.verdict["rule"], "service": cause.verdict["service"]}
-                    waiting.verdict["next"] = ["look at %s first: it waits for %s, where that is wrong" % (home.name, peer.words), *waiting.verdict["next"]]
-                seen.append(_confirmed_row(found, home, cause, members))
+                order = [host.name for host in found.hosts]
+                seen.append(_confirmed_row(found, home, cause, sorted(members.values(), key=lambda member: order.index(member[0].host))))
     return seen
 
 
@@ -108,7 +112,7 @@ def _confirmed_row(found: Found, home: Host, cause: Sick, members: t.Sequence[tu
     return waiting, told
 
 
-def _doors(found: Found, home: Host, verdict: t.Mapping[str, t.Any], rule: Rule) -> frozenset[tuple[str, int]]:
+def _doors(found: Found, home: Host, verdict: t.Mapping[str, t.Any], rule: Rule) -> list[_addresses.Place]:
     """The addresses and ports at which others wait for what a verdict is about."""
     listening = [
         listener for listener in rows(home.document, "connections", "listeners")
@@ -118,7 +122,7 @@ def _doors(found: Found, home: Host, verdict: t.Mapping[str, t.Any], rule: Rule)
     if not ports and verdict["component"] == "postgres" and verdict["service"] is not None:
         # whose a socket is may not be seen
         ports = {num(server, "port") for server in rows(home.document, "postgres")}
-    return frozenset((address, int(port)) for port in ports if port for address in found.network.of(home.name))
+    return sorted((address, int(port)) for port in ports if port for address in found.network.of(home.name))
 
 
 def _named(found: Found) -> Seen:

@@ -25,6 +25,9 @@ Thresholds = t.Mapping[str, t.Mapping[str, Threshold]]
 #: Components whose memory must have been measured before a host is called healthy.
 _WATCHED = ("gunicorn", "uvicorn", "celery", "rq", "nginx", "postgres", "redis")
 
+#: Words for a look that finds again what this one found.
+LATER: t.Final = "a later look that finds it again (pressure_earlier)"
+
 #: What others ask, and wait for.
 _ASKED = ("postgres", "redis")
 
@@ -208,10 +211,13 @@ def _surer_with(
     """What would raise a confidence, in a line: what the rule says of its level, and what the levels above would have decided by had it been measured."""
     here = LEVELS.index(rule.confidence[level][0])
     above = [when for name, when in rule.confidence if when is not None and LEVELS.index(name) > here]
-    lacking = dict.fromkeys(name for when in above for name in evaluate(when, facts, numbers).missing)
-    found = [*_say(rule.surer_with[level], values, facts, numbers), *_missing(rule, [name for name in lacking if name != HELD_BEFORE], snapshot)]
-    if HELD_BEFORE in lacking:
-        found.append("a later look that finds it again (pressure_earlier)")
+    lacking = list(dict.fromkeys(name for when in above for name in evaluate(when, facts, numbers).missing))
+    found = _say(rule.surer_with[level], values, facts, numbers)
+    gaps = [_gap(snapshot, collector(rule.subject, rule.facts[name])) for name in lacking if name != HELD_BEFORE]
+    found += [gap for gap in gaps if gap]
+    if not found:
+        # the rule says nothing of it: what it would go by has names at least
+        found = [LATER if name == HELD_BEFORE else name.replace("_", " ") for name in lacking]
     return "; ".join(list(dict.fromkeys(found))[:4]) or None
 
 

@@ -119,7 +119,7 @@ def test_one_host_that_waits_for_another_is_told_too() -> None:
 
 
 def test_what_is_wrong_with_a_host_itself_stands_first() -> None:
-    sick = support.over(connected("10.0.1.1", 60, ("10.0.0.5", 5432, 9, 0)), HOT)
+    sick = support.over(connected("10.0.1.1", 60, ("10.0.0.5", 5432, 9, 0)), {"host": {"cpu": {"used": 3.6, "used_pct": 90}}})
     found = diagnose(database(), host("web-1", [WEB, {**BUSY, "id": "api.service"}], sick))
     verdicts = found["hosts"]["web-1"]["verdicts"]
     assert [verdict["effect_of"] is None for verdict in verdicts] == sorted((verdict["effect_of"] is None for verdict in verdicts), reverse=True)
@@ -149,6 +149,15 @@ def test_bridges_that_every_host_has_are_no_shared_network() -> None:
         document["connections"]["addresses"].append("172.18.0.1")
         loaded.append(host("web-%d" % number, [WEB], document))
     assert diagnose(*loaded)["shared_causes"] == []
+
+
+def test_an_address_that_two_hosts_share_hides_no_others() -> None:
+    """A service address that stands on every host behind a balancer, in the network of the database."""
+    loaded = [database(), web(1), web(2)]
+    for one in loaded:
+        assert one.document is not None
+        one.document["connections"]["addresses"].append("10.0.0.100")
+    assert [row["host"] for row in diagnose(*loaded)["shared_causes"]] == ["db-1"]
 
 
 def test_a_server_that_nobody_looked_at_is_only_suspected() -> None:
@@ -243,7 +252,7 @@ def test_a_release_is_as_sure_as_the_hosts_without_it_let_it_be(loaded: List[Loa
 @pytest.mark.parametrize(("loaded", "about"), [
     ([released(1), released(2, release="releases/41")], "different releases"),
     ([released(1), released(2, age_s=6900.0)], "the same at other times"),
-    ([released(1), released(2, sick=False), released(3, sick=False)], "most that got it are well"),
+    ([released(1), released(2), released(3, sick=False), released(4, sick=False)], "half of those that got it are well"),
     ([released(1, age_s=9000.0), released(2, age_s=9000.0)], "too long ago"),
     ([plain(1, sick=True), plain(2, sick=True), plain(3, sick=True)], "the same verdict and nothing in common"),
 ])
@@ -285,7 +294,7 @@ def test_one_job_that_weighs_on_several_hosts_is_told_once() -> None:
     found = diagnose(*(host("web-%d" % number, [cron], {"jobs": {"cron": [job]}}) for number in (1, 2, 3)))
     (row,) = found["shared_causes"]
     assert (row["kind"], row["cause"], row["count"]) == ("job", "jobs", 3)
-    assert words(found).count("begins on 3 hosts") == 1 + (row["confidence"] == "low") * 3
+    assert row["confidence"] == "medium" and words(found).count("begins on 3 hosts") == 1
 
 
 def test_a_quiet_fleet_says_nothing_of_it() -> None:
