@@ -66,7 +66,7 @@ class Network(t.NamedTuple):
     def is_comparable(self, address: str) -> bool:
         """Whether an address means the same host wherever it is seen."""
         found = ipaddress.ip_address(address)
-        return not is_own(address) and not any(found.version == network.version and found in network for network in self.apart)
+        return not is_own(address) and not any(found.version == net.version and found in net for net in self.apart)
 
 
 def network(documents: t.Mapping[str, t.Mapping[str, t.Any]]) -> Network:
@@ -99,7 +99,8 @@ def _connected(document: t.Mapping[str, t.Any], found: Network, mine: t.Collecti
     seen: dict[str, dict[Place, Peer]] = {}
     listed = [(text(row, "service"), peer, num(peer, "sockets"), num(peer, "connecting")) for row in rows(document, "connections", "services")
               for peer in rows(row, "peers")]
-    listed += [(text(share, "service"), row, num(share, "sockets"), None) for row in rows(document, "connections", "outbound") for share in rows(row, "services")]
+    listed += [(text(share, "service"), row, num(share, "sockets"), None) for row in rows(document, "connections", "outbound")
+               for share in rows(row, "services")]
     for service, row, sockets, connecting in listed:
         address, port = plain(text(row, "address") or ""), num(row, "port")
         if service is None or address is None or not port or address in mine or not found.is_comparable(address):

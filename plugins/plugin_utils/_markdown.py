@@ -97,12 +97,12 @@ def _sick(host: str, row: t.Mapping[str, t.Any]) -> list[str]:
         lines += ["**Process**: %s. %s" % (where, plain(verdict["summary"])), ""]
         pattern = ", pattern %s" % plain(verdict["pattern"]) if verdict["pattern"] and verdict["pattern"] != "unknown" else ""
         lines += ["**Trigger**: %s%s; confidence %s; rule %s." % (plain(cause(verdict)), pattern, verdict["confidence"], code(verdict["rule"])), ""]
-        if verdict["effect_of"]:
+        if verdict.get("effect_of"):
             lines += ["An effect of %s on %s: it is to be mended there." % (code(verdict["effect_of"]["rule"]), code(verdict["effect_of"]["host"])), ""]
         lines += _listed("Evidence:", verdict["evidence"])
         lines += _listed("Ruled out:", verdict["ruled_out"])
         lines += _listed("Not measured:", verdict["missing"])
-        lines += ["Surer with: %s." % plain(verdict["surer_with"]), ""] if verdict["surer_with"] else []
+        lines += ["Surer with: %s." % plain(verdict["surer_with"]), ""] if verdict.get("surer_with") else []
         lines += _listed("**Mitigation**, least risky first:", verdict["next"], numbered=True)
         if verdict["mitigations"]:
             lines += ["Shown before it is done by:", "", *["- %s" % code(command(item, host), 600) for item in verdict["mitigations"]], ""]

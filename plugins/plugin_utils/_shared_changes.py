@@ -146,7 +146,8 @@ def _minute_row(found: Found, label: str, resource: str, members: t.Sequence[tup
     names = {one.host for one, dummy in members}
     first, last = min(change.at_s for dummy, change in members), max(change.at_s for dummy, change in members)
     others = [host for host in found.hosts if host.name not in names and host.row["state"] == "healthy" and _runs_it(host, label)]
-    too = [host.name for host in others if any(first - _TOGETHER_S <= change.at_s <= last + _TOGETHER_S for change in _changes(host.document, ("start", "boot")))]
+    too = [host.name for host in others
+           if any(first - _TOGETHER_S <= change.at_s <= last + _TOGETHER_S for change in _changes(host.document, ("start", "boot")))]
     spared = len(others) - len(too)
     return row(
         found, "minute", _clock(first), [one for one, dummy in members], "none", "medium" if spared > 1 and not too and _compared(members) else "low",

@@ -190,6 +190,16 @@ def tcp(*rows: t.Tuple[str, str, str, int, int]) -> str:
         number, local, remote, state, waiting, inode) for number, (local, remote, state, waiting, inode) in enumerate(rows))
 
 
+def test_the_hosts_own_addresses_are_told_without_those_that_every_host_has(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.file("/proc/net/tcp", tcp())
+    leaf = "           |-- %s\n              /32 host LOCAL\n"
+    host.file("/proc/net/fib_trie", "Local:\n  +-- 0.0.0.0/0 3 0 5\n" + "".join(map(leaf.__mod__, ("127.0.0.1", "172.17.0.1", "10.0.0.5"))))
+    host.file("/proc/net/if_inet6", "".join("%s 02 40 00 80 eth0\n" % address for address in (
+        "00000000000000000000000000000001", "fe800000000000000000000000000005", "20010db8000000000000000000000005")))
+    assert host.collect().data["addresses"] == ["10.0.0.5", "172.17.0.1", "2001:db8::5"]
+
+
 def test_services_in_networks_of_their_own(tmp_path: Path) -> None:
     host = Host(tmp_path)
     host.process(50, 1, "nginx", "/system.slice/nginx.service", [11])

@@ -33,7 +33,8 @@ NEVER = {
 
 def verdicts(case: Dict[str, Any], rule: str, held: bool) -> List[Dict[str, Any]]:
     document = support.snapshot(case)
-    services = [None, *(row["id"] for row in document["services"]), *(row["id"] for row in (document["containers"] or {}).get("containers", ()))]
+    services = {None, *(row["id"] for row in [*document["services"], *(document["containers"] or {}).get("containers", ())])}
+    services |= {row["service"] for row in document.get("health") or ()}
     before = frozenset((rule, service) for service in services) if held else frozenset()
     found: List[Dict[str, Any]] = _verdict.judge(document, {rule: RULES[rule]}, THRESHOLDS, before)["verdicts"]
     return found

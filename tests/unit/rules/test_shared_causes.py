@@ -51,8 +51,9 @@ def connected(own: str, waiting: int, *peers: Any, service: str = "shop-web.serv
         "listeners": [{"kind": "tcp", "address": "0.0.0.0", "port": 8000, "backlog": 64, "waiting": waiting, "established": 4, "service": service, "pid": 900,
                        "own_network": True}],
         "outbound": [],
-        "services": [{"service": service, "pid": 900, "sockets": 20, "inbound": 4, "outbound": 12, "connecting": sum(peer[3] for peer in peers), "close_wait": 0,
-                      "capacity": 4, "peers": [{"address": address, "port": port, "sockets": sockets, "connecting": connecting, "established": sockets}
+        "services": [{"service": service, "pid": 900, "sockets": 20, "inbound": 4, "outbound": 12, "connecting": sum(peer[3] for peer in peers),
+                      "close_wait": 0, "capacity": 4,
+                      "peers": [{"address": address, "port": port, "sockets": sockets, "connecting": connecting, "established": sockets}
                                                for address, port, sockets, connecting in peers]}],
         "networks": 1,
     }}
@@ -88,9 +89,11 @@ def words(found: Dict[str, Any]) -> str:
     return " ".join(screen(found).split())
 
 
-def changed(kind: str, what: str, age_s: float, detail: Optional[str] = None, service: Optional[str] = "shop-web.service", offset_s: Optional[float] = 0.0) -> Any:
-    return {"taken": {"epoch_s": NOW + (offset_s or 0.0), "clock_offset_s": offset_s},
-            "timeline": {"events": [{"at": "2026-01-10T02:00:00Z", "age_s": age_s, "kind": kind, "what": what, "service": service, "pid": 900, "detail": detail}]}}
+def changed(
+    kind: str, what: str, age_s: float, detail: Optional[str] = None, service: Optional[str] = "shop-web.service", offset_s: Optional[float] = 0.0
+) -> Dict[str, Any]:
+    event = {"at": "2026-01-10T02:00:00Z", "age_s": age_s, "kind": kind, "what": what, "service": service, "pid": 900, "detail": detail}
+    return {"taken": {"epoch_s": NOW + (offset_s or 0.0), "clock_offset_s": offset_s}, "timeline": {"events": [event]}}
 
 
 def test_who_waits_for_a_locked_database_on_another_host_is_its_effect() -> None:
@@ -198,10 +201,11 @@ def test_one_server_that_several_were_told_to_ask() -> None:
 
 
 def hammered(number: int, share: float, kind: str = "public", address: str = "198.51.100.9") -> Loaded:
+    count = int(2000 * share)
     nginx = {"requests": 2000, "per_s": 3.3, "ratio": None, "before": None, "distinct_clients": 41, "clients": [
-        {"address": address, "requests": int(2000 * share), "share": share, "kind": kind, "per_s": 3, "paths": [{"path": "/export", "requests": int(2000 * share)}]}]}
-    return host("web-%d" % number, [{"id": "nginx.service", "component": "nginx", "role": "proxy", "memory_mib": 20, "cpu": {"used": 0.1, "share": 0.05}}, BUSY],
-                HOT, {"nginx": nginx})
+        {"address": address, "requests": count, "share": share, "kind": kind, "per_s": 3, "paths": [{"path": "/export", "requests": count}]}]}
+    proxy = {"id": "nginx.service", "component": "nginx", "role": "proxy", "memory_mib": 20, "cpu": {"used": 0.1, "share": 0.05}}
+    return host("web-%d" % number, [proxy, BUSY], HOT, {"nginx": nginx})
 
 
 def test_one_client_of_several_hosts() -> None:
@@ -288,7 +292,8 @@ def test_what_was_started_everywhere_in_one_minute() -> None:
 
 
 def test_one_job_that_weighs_on_several_hosts_is_told_once() -> None:
-    job = {"id": "/etc/cron.d/shop:4", "user": "me", "schedule": "* * * * *", "command": "/srv/import --all", "paused": False, "due_in_s": 20.0, "period_s": 60.0,
+    job = {"id": "/etc/cron.d/shop:4", "user": "me", "schedule": "* * * * *", "command": "/srv/import --all", "paused": False, "due_in_s": 20.0,
+           "period_s": 60.0,
            "running": [{"pid": 900 + place, "age_s": 160.0 - 60 * place} for place in range(3)], "overlap": 3, "cpu": 2.9, "cpu_wait": 0.0, "rss_bytes": 1000}
     cron = {"id": "cron.service", "component": "cron", "role": "scheduler", "memory_mib": 90, "cpu": {"used": 0.1, "share": 0.9}}
     found = diagnose(*(host("web-%d" % number, [cron], {"jobs": {"cron": [job]}}) for number in (1, 2, 3)))
