@@ -76,6 +76,7 @@ def _confirmed(found: Found) -> Seen:
         if one.verdict["rule"] in WAITS:
             for peer in found.network.peers(one.host, one.verdict["service"]):
                 waiting.setdefault(peer.place, []).append((one, peer))
+    order = {host.name: place for place, host in enumerate(found.hosts)}
     seen: Seen = []
     for home in found.hosts if waiting else ():
         for cause in sick(home):
@@ -90,8 +91,7 @@ def _confirmed(found: Found) -> Seen:
                 one.verdict["effect_of"] = {"host": home.name, "rule": cause.verdict["rule"], "service": cause.verdict["service"]}
                 one.verdict["next"] = ["look at %s first: it is %s that this waits for" % (home.name, peer.words), *one.verdict["next"]]
             if members:
-                order = [host.name for host in found.hosts]
-                seen.append(_confirmed_row(found, home, cause, sorted(members.values(), key=lambda member: order.index(member[0].host))))
+                seen.append(_confirmed_row(found, home, cause, sorted(members.values(), key=lambda member: order[member[0].host])))
     return seen
 
 
