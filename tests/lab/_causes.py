@@ -351,7 +351,8 @@ def push(host: Host, spec: dict[str, Any]) -> None:
 
 def redis(host: Host, spec: dict[str, Any]) -> None:
     """unit, port, maxmemory_mib, policy, percent, value_kib: a Redis of its own that holds so much of what it may."""
-    start = "/usr/bin/redis-server --bind 127.0.0.1 --port {port} --maxmemory {maxmemory_mib}mb --maxmemory-policy {policy} --save '' --appendonly no".format(**spec)
+    start = ("/usr/bin/redis-server --bind 127.0.0.1 --port {port} --maxmemory {maxmemory_mib}mb --maxmemory-policy {policy} --save '' --appendonly no"
+             ).format(**spec)
     _start_unit(host, spec["unit"], UNIT.format(unit=spec["policy"], settings="", start=start, restart_s=2))
     _until(lambda: "PONG" in host.sh("redis-cli -p {0} ping || true".format(spec["port"])), 60, spec["unit"] + " answers")
     code = ("import os; from redis import Redis; server = Redis(port={port}); number = 0; most = {maxmemory_mib} * 1048576 * {percent} / 100\n"

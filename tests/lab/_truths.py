@@ -104,8 +104,8 @@ def _processes(host: Host, unit: str) -> list[str]:
 
 def _held_mib(host: Host, unit: str) -> float:
     """Memory of all processes of a unit that no file holds."""
-    paths = " ".join("/proc/{0}/status".format(pid) for pid in _processes(host, unit))
-    return sum(int(word) for word in host.sh("cat {0} 2>/dev/null | sed -n 's/^RssAnon:[^0-9]*\\([0-9]*\\) kB/\\1/p'".format(paths or "/dev/null")).split()) / 1024
+    paths = " ".join("/proc/{0}/status".format(pid) for pid in _processes(host, unit)) or "/dev/null"
+    return sum(int(word) for word in host.sh("cat {0} 2>/dev/null | sed -n 's/^RssAnon:[^0-9]*\\([0-9]*\\) kB/\\1/p'".format(paths)).split()) / 1024
 
 
 def holds(host: Host, spec: dict[str, Any]) -> bool:
@@ -150,7 +150,8 @@ def queued(host: Host, spec: dict[str, Any]) -> bool:
 
 
 CONDITIONS: dict[str, Callable[[Host, dict[str, Any]], bool]] = {
-    condition.__name__: condition for condition in (kills, cpu, workers, down, log_lines, cached, runs, running, holds, grows, open_files, started, refuses, queued)
+    condition.__name__: condition for condition in (kills, cpu, workers, down, log_lines, cached, runs, running, holds, grows, open_files, started,
+                                                    refuses, queued)
 }
 
 
