@@ -138,6 +138,16 @@ def refuses(host: Host, spec: dict[str, Any]) -> bool:
     return "OOM command not allowed" in host.sh(command, check=False)
 
 
+def available(host: Host, spec: dict[str, Any]) -> bool:
+    """at_most_mib, at_least_mib: what the whole host has left, without file cache that it could give back."""
+    folder = host.sh("sed -n 's/^[0-9]*:[^:]*memory:\\(.*\\)\\/init.scope$/\\/sys\\/fs\\/cgroup\\/memory\\1/p; "
+                     "s/^0::\\(.*\\)\\/init.scope$/\\/sys\\/fs\\/cgroup\\1/p' /proc/1/cgroup").split("\n")[0]
+    words = host.sh("cd {0}; cat memory.limit_in_bytes memory.usage_in_bytes 2>/dev/null || cat memory.max memory.current; "
+                    "sed -n 's/^total_inactive_file //p; s/^inactive_file //p' memory.stat | tail -n 1".format(folder)).split()
+    left = (int(words[0]) - int(words[1]) + int(words[2])) / 1048576
+    return spec["at_least_mib"] <= left <= spec["at_most_mib"]
+
+
 def queued(host: Host, spec: dict[str, Any]) -> bool:
     """db, queue, kind: celery|rq, at_least messages wait, the first of them as large as kib."""
     asked = "redis-cli -n {0} ".format(spec["db"])
@@ -151,7 +161,7 @@ def queued(host: Host, spec: dict[str, Any]) -> bool:
 
 CONDITIONS: dict[str, Callable[[Host, dict[str, Any]], bool]] = {
     condition.__name__: condition for condition in (kills, cpu, workers, down, log_lines, cached, runs, running, holds, grows, open_files, started,
-                                                    refuses, queued)
+                                                    refuses, available, queued)
 }
 
 
