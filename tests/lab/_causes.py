@@ -355,8 +355,10 @@ def redis(host: Host, spec: dict[str, Any]) -> None:
              ).format(**spec)
     _start_unit(host, spec["unit"], UNIT.format(unit=spec["policy"], settings="", start=start, restart_s=2))
     _until(lambda: "PONG" in host.sh("redis-cli -p {0} ping || true".format(spec["port"])), 60, spec["unit"] + " answers")
+    # half of what is missing at a time: few questions, and never too much
     code = ("import os; from redis import Redis; server = Redis(port={port}); number = 0; most = {maxmemory_mib} * 1048576 * {percent} / 100\n"
-            "while server.info('memory')['used_memory'] < most: server.set('basket:%d' % number, os.urandom({value_kib} * 1024)); number += 1")
+            "while (left := most - server.info('memory')['used_memory']) > 0:\n"
+            "    for unused in range(int(left / ({value_kib} * 1280) / 2) + 1): server.set('basket:%d' % number, os.urandom({value_kib} * 1024)); number += 1")
     host.sh("/usr/bin/python3 -c " + shlex.quote(code.format(**spec)))
 
 
