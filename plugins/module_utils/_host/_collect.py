@@ -72,7 +72,7 @@ class Options(t.NamedTuple):
     health_urls: t.Mapping[str, str] = {}
     #: whose stacks to take: a service, "" the process that uses the processors most; null: nobody asked for them
     stacks: str | None = None
-    #: how long the memory of services is watched beside everything else, 0: not at all; and how far back what was recorded is told
+    #: how long the memory of services is watched before everything else, 0: not at all; and how far back what was recorded is told
     memory_window_s: float = 0.0
     memory_history_s: float = 86400.0
     #: PostgreSQL servers that people named (``_postgres_dsn.Target``); they hold passwords
