@@ -103,15 +103,20 @@ def rows(data="", sleep_s=0.0):
 
 # Programs that are a service by themselves.
 PROGRAMS = {
-    # Loads a table, then serves it; where the table does not fit it never comes so far.
+    # Has a child load a table and serve it; where the table does not fit the child never comes so far, and is begun anew.
     "loads_table": """import os, time
 
-TABLE = []
-for unused in range(int(os.environ["TABLE_MIB"])):
-    TABLE.append(bytearray(b"x") * 1048576)
-    time.sleep(0.003)
 while True:
-    time.sleep(5)
+    child = os.fork()
+    if not child:
+        TABLE = []
+        for unused in range(int(os.environ["TABLE_MIB"])):
+            TABLE.append(bytearray(b"x") * 1048576)
+            time.sleep(0.003)
+        while True:
+            time.sleep(5)
+    os.waitpid(child, 0)
+    time.sleep(1)
 """,
     # Reads and computes a little, in turn with waiting, and holds what it works on.
     "works_through": """import os, time

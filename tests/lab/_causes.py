@@ -320,7 +320,7 @@ def service(host: Host, spec: dict[str, Any]) -> None:
     """unit, app: a name of _apps.PROGRAMS, environment; optional memory_max_mib: a Python program that is a service by itself."""
     module = _module(host, spec["unit"], _apps.PROGRAMS[spec["app"]])
     start = "/usr/bin/python3 /srv/shop/{0}.py".format(module)
-    _start_unit(host, spec["unit"], UNIT.format(unit=module, settings=_settings(spec, []), start=start, restart_s=spec.get("restart_s", 2)))
+    _start_unit(host, spec["unit"], UNIT.format(unit=module, settings=_settings(spec, ["OOMPolicy=continue"]), start=start, restart_s=spec.get("restart_s", 2)))
 
 
 def queue_worker(host: Host, spec: dict[str, Any]) -> None:

@@ -39,7 +39,6 @@ def test_the_live_machine_gives_a_valid_document_that_psutil_agrees_with() -> No
     assert os.getpid() not in ours
 
 
-<<<<<<< HEAD
 def test_what_cannot_be_imported_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(options: Options) -> t.Any:
         raise SyntaxError("of a Python that is older")
@@ -69,7 +68,8 @@ def test_only_what_there_is_to_collect_with_is_imported(daemons: list[str]) -> N
     by_kind = {"redis": "_redis", "postgres": "_postgres", "docker": "_containers", "podman": "_containers"}
     assert always <= loaded
     assert loaded & {"_redis", "_postgres", "_containers", "_health_urls", "_memory_history"} == {by_kind[kind] for kind in daemons if kind in by_kind}
-=======
+
+
 def test_a_longer_window_ends_before_services_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     def watch(machine: Machine, options: Options) -> Reading:
         machine.sleep(options.memory_window_s)
@@ -82,7 +82,6 @@ def test_a_longer_window_ends_before_services_are_measured(monkeypatch: pytest.M
     rows, dummy = _snapshot._collected(Machine(), Options(window_s=0.1, memory_window_s=0.2), 30.0, Machine().monotonic())
     assert list(rows) == ["services", "memory_history", "oom"]
     assert rows["services"]["data"] > rows["memory_history"]["data"] and rows["oom"]["data"] == 0.0
->>>>>>> 5f9b651 (With a longer window services are measured when it ends: gunicorn_more_workers was called healthy, for its workers were counted before they were more)
 
 
 def record(**extra: t.Any) -> dict[str, t.Any]:
