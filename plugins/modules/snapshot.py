@@ -70,7 +70,7 @@ options:
     default: ""
   memory_window:
     description:
-      - How long to watch the memory of services beside everything else, in seconds, so that it is seen whether it grows. 0 does not.
+      - How long to watch the memory of services before everything else, in seconds, so that it is seen whether it grows. 0 does not.
       - The call takes so much longer. At most 61 samples are taken, at least 2 seconds apart.
     type: float
     default: 0.0

@@ -74,6 +74,10 @@ def tell(verdicts: t.Iterable[Row], patterns: t.Mapping[str, Row]) -> None:
         elif verdict["pattern"] == "unknown":
             verdict["pattern"] = row["pattern"]
             said = row["evidence"]
+        elif over_time and (verdict["cause"], verdict["pattern"], row["pattern"]) == ("concurrency", "every_worker_large", "jump_after_concurrency_change"):
+            # both are true, and that it began when workers were added says more than how they look now
+            verdict["pattern"] = row["pattern"]
+            said = row["evidence"]
         elif verdict["pattern"] == row["pattern"]:
             # what one moment says the rule has said already
             said = row["evidence"] if over_time else []

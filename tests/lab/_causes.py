@@ -15,6 +15,7 @@ import time
 from pathlib import PurePosixPath
 from typing import Any, Callable
 
+import _apps
 from _common import LabError, engine, run, ssh
 from _image import tag
 
@@ -88,6 +89,7 @@ def follow():
 
 threading.Thread(target=follow, daemon=True).start()
 """,
+    **_apps.WEB,
 }
 
 
@@ -121,16 +123,24 @@ def _settings(spec: dict[str, Any], more: list[str]) -> str:
     lines = list(more)
     if "memory_max_mib" in spec:
         lines.append("MemoryMax={0}M".format(spec["memory_max_mib"]))
+    if "nofile" in spec:
+        lines.append("LimitNOFILE={0}".format(spec["nofile"]))
+    lines += ["Environment=\"{0}={1}\"".format(*pair) for pair in spec.get("environment", {}).items()]
     return "\n".join(lines)
 
 
+def _module(host: Host, unit: str, text: str) -> str:
+    """Put an application where its service finds it; returns the module's name."""
+    module = "of_" + re.sub("[^a-z0-9]", "_", unit.rsplit(".", 1)[0])
+    host.write("/srv/shop/{0}.py".format(module), text)
+    return module
+
+
 def gunicorn(host: Host, spec: dict[str, Any]) -> None:
-    """unit, workers, port, release: debian|pypi, style: flags|file|environment; optional memory_max_mib, restart_s, threads, app: a name of APPS."""
+    """unit, workers, port, release: debian|pypi, style: flags|file|environment; optional memory_max_mib, restart_s, threads, nofile,
+    app: a name of APPS, environment: what it is told."""
     name = spec["unit"].rsplit(".", 1)[0].replace("@", "-")
-    module = "web"
-    if "app" in spec:
-        module = "of_" + re.sub("[^a-z0-9]", "_", name)
-        host.write("/srv/shop/{0}.py".format(module), APPS[spec["app"]])
+    module = _module(host, spec["unit"], APPS[spec["app"]]) if "app" in spec else "web"
     program = RELEASES[spec["release"]] + "gunicorn"
     wanted = {"bind": "127.0.0.1:{0}".format(spec["port"]), "workers": spec["workers"], "timeout": 120}
     if "threads" in spec:
@@ -156,11 +166,12 @@ def gunicorn(host: Host, spec: dict[str, Any]) -> None:
 
 
 def celery(host: Host, spec: dict[str, Any]) -> None:
-    """unit, children, release, queue, db (of Redis); optional memory_max_mib."""
+    """unit, children, release, queue, db (of Redis); optional memory_max_mib, app: a name of _apps.TASKS."""
     name = spec["unit"].rsplit(".", 1)[0].replace("@", "-")
+    module = _module(host, spec["unit"], _apps.TASKS[spec["app"]]) if "app" in spec else "tasks"
     more = ["Environment=BROKER_URL=redis://127.0.0.1:6379/{0}".format(spec["db"])]
-    start = "{0}celery -A tasks worker --loglevel INFO {1} {2} -Q {3} -n {4}@%%h".format(
-        RELEASES[spec["release"]], spec.get("flag", "--concurrency"), spec["children"], spec["queue"], name)
+    start = "{0}celery -A {5} worker --loglevel INFO {1} {2} -Q {3} -n {4}@%%h".format(
+        RELEASES[spec["release"]], spec.get("flag", "--concurrency"), spec["children"], spec["queue"], name, module)
     # What waits in the queue goes with the incident, or the next one that draws the same number inherits it.
     host.undo("redis-cli -n {0} flushdb >/dev/null".format(spec["db"]))
     _start_unit(host, spec["unit"], UNIT.format(unit=name, settings=_settings(spec, more), start=start, restart_s=2))
@@ -296,6 +307,100 @@ def wait(host: Host, spec: dict[str, Any]) -> None:
     time.sleep(spec["s"])
 
 
+def uvicorn(host: Host, spec: dict[str, Any]) -> None:
+    """unit, port, workers, release, app: a name of _apps.ASGI, environment; optional memory_max_mib."""
+    module = _module(host, spec["unit"], _apps.ASGI[spec["app"]])
+    start = "{0}uvicorn --host 127.0.0.1 --port {1} --workers {2} {3}:app".format(RELEASES[spec["release"]], spec["port"], spec["workers"], module)
+    _start_unit(host, spec["unit"], UNIT.format(unit=module, settings=_settings(spec, []), start=start, restart_s=2))
+    answers = "import urllib.request as u; u.urlopen('http://127.0.0.1:{0}/', timeout=30).read()".format(spec["port"])
+    _until(lambda: ssh(host.name, "python3 -c {0}".format(shlex.quote(answers)), check=False).returncode == 0, 120, spec["unit"] + " answers")
+
+
+def service(host: Host, spec: dict[str, Any]) -> None:
+    """unit, app: a name of _apps.PROGRAMS, environment; optional memory_max_mib: a Python program that is a service by itself."""
+    module = _module(host, spec["unit"], _apps.PROGRAMS[spec["app"]])
+    start = "/usr/bin/python3 /srv/shop/{0}.py".format(module)
+    _start_unit(host, spec["unit"], UNIT.format(unit=module, settings=_settings(spec, ["OOMPolicy=continue"]), start=start, restart_s=spec.get("restart_s", 2)))
+
+
+def queue_worker(host: Host, spec: dict[str, Any]) -> None:
+    """kind: celery|rq, unit, children (of celery), release, queue, db: a worker that is sent its data in the messages."""
+    if spec["kind"] == "celery":
+        celery(host, dict(spec, app="takes_rows"))
+        return
+    _module(host, spec["unit"], _apps.TASKS["takes_rows"])
+    start = "{0}rq worker --url redis://127.0.0.1:6379/{1} {2}".format(RELEASES[spec["release"]], spec["db"], spec["queue"])
+    settings = _settings(dict(spec, environment={"PYTHONPATH": "/srv/shop"}), [])
+    host.undo("redis-cli -n {0} flushdb >/dev/null".format(spec["db"]))
+    _start_unit(host, spec["unit"], UNIT.format(unit=spec["queue"], settings=settings, start=start, restart_s=2))
+    listens = "journalctl -u {0} --no-pager -o cat | grep -q 'Listening on'".format(shlex.quote(spec["unit"]))
+    _until(lambda: ssh(host.name, listens, check=False).returncode == 0, 120, spec["unit"] + " listens")
+
+
+def push(host: Host, spec: dict[str, Any]) -> None:
+    """kind: celery|rq, of (the unit of its queue_worker), db, queue, count, kib, sleep_s: messages that hold so much each."""
+    module = "of_" + re.sub("[^a-z0-9]", "_", spec["of"].rsplit(".", 1)[0])
+    if spec["kind"] == "celery":
+        code = ("import os; from celery import Celery; app = Celery('shop', broker='redis://127.0.0.1:6379/{db}')\n"
+                "for unused in range({count}): app.send_task('shop.rows', kwargs=dict(data=os.urandom({kib} * 512).hex(), sleep_s={sleep_s}), queue='{queue}')")
+    else:
+        code = ("import os; from rq import Queue; from redis import Redis; queue = Queue('{queue}', connection=Redis(db={db}))\n"
+                "for unused in range({count}): queue.enqueue('{module}.rows', data=os.urandom({kib} * 1024), sleep_s={sleep_s}, job_timeout=600)")
+    host.sh("/usr/bin/python3 -c " + shlex.quote(code.format(module=module, **spec)))
+
+
+def redis(host: Host, spec: dict[str, Any]) -> None:
+    """unit, port, maxmemory_mib, policy, percent, value_kib: a Redis of its own that holds so much of what it may."""
+    start = ("/usr/bin/redis-server --bind 127.0.0.1 --port {port} --maxmemory {maxmemory_mib}mb --maxmemory-policy {policy} --save '' --appendonly no"
+             ).format(**spec)
+    _start_unit(host, spec["unit"], UNIT.format(unit=spec["policy"], settings="", start=start, restart_s=2))
+    _until(lambda: "PONG" in host.sh("redis-cli -p {0} ping || true".format(spec["port"])), 60, spec["unit"] + " answers")
+    # half of what is missing at a time: few questions, and never too much
+    code = ("import os; from redis import Redis; server = Redis(port={port}); number = 0; most = {maxmemory_mib} * 1048576 * {percent} / 100\n"
+            "while (left := most - server.info('memory')['used_memory']) > 0:\n"
+            "    for unused in range(int(left / ({value_kib} * 1280) / 2) + 1): server.set('basket:%d' % number, os.urandom({value_kib} * 1024)); number += 1")
+    host.sh("/usr/bin/python3 -c " + shlex.quote(code.format(**spec)))
+
+
+def sessions(host: Host, spec: dict[str, Any]) -> None:
+    """unit, count, application, query: a service that holds so many sessions of the host's PostgreSQL, each after this query."""
+    host.undo("runuser -u postgres -- psql -qc 'DROP ROLE \"www-data\"'")
+    host.sh("runuser -u postgres -- psql -qc 'CREATE ROLE \"www-data\" LOGIN'")
+    service(host, {"unit": spec["unit"], "app": "holds_sessions",
+                   "environment": {"SESSIONS": spec["count"], "APPLICATION": spec["application"], "QUERY": spec["query"]}})
+
+
+def timer(host: Host, spec: dict[str, Any]) -> None:
+    """unit, hour, minute, app: a name of _apps.PROGRAMS, environment: a job of every night, begun now."""
+    module = _module(host, spec["unit"], _apps.PROGRAMS[spec["app"]])
+    start = "/usr/bin/python3 /srv/shop/{0}.py".format(module)
+    name = spec["unit"].rsplit(".", 1)[0]
+    host.undo("systemctl daemon-reload")
+    host.write("/etc/systemd/system/" + spec["unit"],
+               "[Service]\nType=oneshot\nUser=www-data\nTimeoutStartSec=3600\n{0}\nExecStart={1}\n".format(_settings(spec, []), start))
+    host.write("/etc/systemd/system/{0}.timer".format(name),
+               "[Timer]\nOnCalendar=*-*-* {0:02}:{1:02}:00\nOnActiveSec=1\nAccuracySec=1\n".format(spec["hour"], spec["minute"]))
+    host.undo("systemctl stop {0}.timer {0}.service; systemctl reset-failed {0}.service 2>/dev/null || true".format(shlex.quote(name)))
+    host.sh("systemctl daemon-reload; systemctl start {0}.timer".format(shlex.quote(name)))
+
+
+def waves(host: Host, spec: dict[str, Any]) -> None:
+    """unit, for_s, on_s, off_s, groups (see load.py): requests that come for a while and stay away for a while, in turn."""
+    once = "/usr/bin/python3 /srv/shop/load.py {0}".format(shlex.quote(json.dumps({"for_s": spec["on_s"], "groups": spec["groups"]})))
+    _background(host, spec["unit"], "/bin/sh -c " + shlex.quote("while :; do {0}; sleep {1}; done".format(once, spec["off_s"])), spec["for_s"])
+
+
+def more_workers(host: Host, spec: dict[str, Any]) -> None:
+    """unit (of what tells), of (of gunicorn), count, after_s: gunicorn is told to have so many workers more, in a while."""
+    command = "sleep {after_s}; for number in $(seq {count}); do systemctl kill --kill-who=main --signal=TTIN {of}; sleep 0.5; done".format(**spec)
+    _background(host, spec["unit"], "/bin/sh -c " + shlex.quote(command), spec["after_s"] + 60)
+
+
+def restart(host: Host, spec: dict[str, Any]) -> None:
+    """unit: started anew, as by whoever deploys it."""
+    host.sh("systemctl restart " + shlex.quote(spec["unit"]))
+
+
 def _until(holds: Callable[[], bool], timeout_s: float, what: str) -> None:
     until = time.monotonic() + timeout_s
     while not holds():
@@ -306,5 +411,6 @@ def _until(holds: Callable[[], bool], timeout_s: float, what: str) -> None:
 
 STEPS: dict[str, Callable[[Host, dict[str, Any]], None]] = {
     step.__name__: step
-    for step in (gunicorn, celery, enqueue, load, nginx, clients, hog, neighbour_hog, page_cache, background, python, table, cron, append, stop, wait)
+    for step in (gunicorn, celery, enqueue, load, nginx, clients, hog, neighbour_hog, page_cache, background, python, table, cron, append, stop, wait,
+                 uvicorn, service, queue_worker, push, redis, sessions, timer, waves, more_workers, restart)
 }

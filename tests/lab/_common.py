@@ -10,6 +10,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
@@ -101,7 +102,9 @@ def port_of(host: str) -> int:
 
 def ssh(host: str, command: str, check: bool = True, stdin: bytes | None = None, timeout_s: float = 300, user: str = "root") -> subprocess.CompletedProcess:
     """Run a shell command on a host of the lab."""
-    control = ["-o", "ControlMaster=auto", "-o", "ControlPersist=30", "-o", "ControlPath=/tmp/.oncall-lab-{0}-%C".format(os.getuid())]
+    # of this clone alone: another one has another key, and would find a host that it may not enter open while this connection lasts
+    path = "/tmp/.oncall-lab-{0}-{1:08x}-%C".format(os.getuid(), zlib.crc32(str(ROOT).encode()))
+    control = ["-o", "ControlMaster=auto", "-o", "ControlPersist=30", "-o", "ControlPath=" + path]
     return run(["ssh", *SSH_OPTIONS, *control, "-o", "ConnectTimeout=10", "-p", str(port_of(host)), user + "@127.0.0.1", command],
                check=check, stdin=stdin, timeout_s=timeout_s)
 

@@ -96,8 +96,72 @@ def running(host: Host, spec: dict[str, Any]) -> bool:
     return int(counted or 0) >= spec["at_least"]
 
 
+def _processes(host: Host, unit: str) -> list[str]:
+    group = shlex.quote(_group(host, unit))
+    listed = "cat /sys/fs/cgroup/unified{0}/cgroup.procs /sys/fs/cgroup/systemd{0}/cgroup.procs /sys/fs/cgroup{0}/cgroup.procs 2>/dev/null || true"
+    return sorted(set(host.sh(listed.format(group)).split()))
+
+
+def _held_mib(host: Host, unit: str) -> float:
+    """Memory of all processes of a unit that no file holds."""
+    paths = " ".join("/proc/{0}/status".format(pid) for pid in _processes(host, unit)) or "/dev/null"
+    return sum(int(word) for word in host.sh("cat {0} 2>/dev/null | sed -n 's/^RssAnon:[^0-9]*\\([0-9]*\\) kB/\\1/p'".format(paths)).split()) / 1024
+
+
+def holds(host: Host, spec: dict[str, Any]) -> bool:
+    """unit, at_least_mib: memory of its own of all its processes together."""
+    return _held_mib(host, spec["unit"]) >= spec["at_least_mib"]
+
+
+def grows(host: Host, spec: dict[str, Any]) -> bool:
+    """unit, over_s, by_mib: the same becomes so much more in this time."""
+    before = _held_mib(host, spec["unit"])
+    time.sleep(spec["over_s"])
+    return before > 0 and _held_mib(host, spec["unit"]) - before >= spec["by_mib"]
+
+
+def open_files(host: Host, spec: dict[str, Any]) -> bool:
+    """unit, at_least: of the process of it that has most."""
+    counts = [host.sh("ls /proc/{0}/fd 2>/dev/null | wc -l".format(pid)).strip() for pid in _processes(host, spec["unit"])]
+    return max([int(count or 0) for count in counts], default=0) >= spec["at_least"]
+
+
+def started(host: Host, spec: dict[str, Any]) -> bool:
+    """unit, at_most_s: how long ago, by the service manager."""
+    words = host.sh("cut -d' ' -f1 /proc/uptime; systemctl show --property ActiveEnterTimestampMonotonic --value {0}".format(shlex.quote(spec["unit"]))).split()
+    return len(words) == 2 and 0 < float(words[0]) - int(words[1]) / 1e6 <= spec["at_most_s"]
+
+
+def refuses(host: Host, spec: dict[str, Any]) -> bool:
+    """port, mib: a Redis refuses a value of this size for want of memory."""
+    command = "head -c {0} /dev/zero | redis-cli -p {1} -x set lab-asks; redis-cli -p {1} del lab-asks".format(spec["mib"] * 1048576, spec["port"])
+    return "OOM command not allowed" in host.sh(command, check=False)
+
+
+def available(host: Host, spec: dict[str, Any]) -> bool:
+    """at_most_mib, at_least_mib: what the whole host has left, without file cache that it could give back."""
+    folder = host.sh("sed -n 's/^[0-9]*:[^:]*memory:\\(.*\\)\\/init.scope$/\\/sys\\/fs\\/cgroup\\/memory\\1/p; "
+                     "s/^0::\\(.*\\)\\/init.scope$/\\/sys\\/fs\\/cgroup\\1/p' /proc/1/cgroup").split("\n")[0]
+    words = host.sh("cd {0}; cat memory.limit_in_bytes memory.usage_in_bytes 2>/dev/null || cat memory.max memory.current; "
+                    "sed -n 's/^total_inactive_file //p; s/^inactive_file //p' memory.stat | tail -n 1".format(folder)).split()
+    left = (int(words[0]) - int(words[1]) + int(words[2])) / 1048576
+    return spec["at_least_mib"] <= left <= spec["at_most_mib"]
+
+
+def queued(host: Host, spec: dict[str, Any]) -> bool:
+    """db, queue, kind: celery|rq, at_least messages wait, the first of them as large as kib."""
+    asked = "redis-cli -n {0} ".format(spec["db"])
+    name = spec["queue"] if spec["kind"] == "celery" else "rq:queue:" + spec["queue"]
+    if int(host.sh(asked + "llen " + name).strip()) < spec["at_least"]:
+        return False
+    first = host.sh("{0} lindex {1} -1".format(asked, name)).strip()
+    size = len(first) if spec["kind"] == "celery" else int(host.sh("{0} hstrlen rq:job:{1} data".format(asked, first)).strip())
+    return size >= spec["kib"] * 1024
+
+
 CONDITIONS: dict[str, Callable[[Host, dict[str, Any]], bool]] = {
-    condition.__name__: condition for condition in (kills, cpu, workers, down, log_lines, cached, runs, running)
+    condition.__name__: condition for condition in (kills, cpu, workers, down, log_lines, cached, runs, running, holds, grows, open_files, started,
+                                                    refuses, available, queued)
 }
 
 

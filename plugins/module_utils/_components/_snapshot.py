@@ -21,7 +21,7 @@ from ansible_collections.oncall.pressure.plugins.module_utils._components import
 from ansible_collections.oncall.pressure.plugins.module_utils._components._own_root import own_root
 from ansible_collections.oncall.pressure.plugins.module_utils._components._process_table import own_chain
 from ansible_collections.oncall.pressure.plugins.module_utils._host._archive import compile_once
-from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Collector, Options, Part, Reading, absent, run_all
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Collector, Options, Part, Reading, Run, absent, run_all
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 from ansible_collections.oncall.pressure.plugins.module_utils._parse import _cgroup
 from ansible_collections.oncall.pressure.plugins.module_utils._version import VERSION
@@ -170,7 +170,8 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
     options = options._replace(own_pids=own_chain(machine), daemons=_daemons.running(machine))
     compile_once()
     # what was asked for is taken within the same limit
-    rows, pss_bytes = run_all(COLLECTORS, machine, options, limit_s if options.stacks is None else max(limit_s - _STACKS_S, options.window_s + 1.0))
+    limit_of_all_s = limit_s if options.stacks is None else max(limit_s - _STACKS_S, options.window_s + 1.0)
+    rows, pss_bytes = _collected(machine, options, limit_of_all_s)
     data = {name: row["data"] or {} for name, row in rows.items()}
     services = t.cast("list[dict[str, t.Any]]", data["services"].get("services", []))
     joined = join(services, data["units"]) if rows["services"]["data"] is not None or rows["units"]["data"] is not None else None
@@ -210,6 +211,22 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
         "stacks": rows["stacks"]["data"],
         "memory_history": rows["memory_history"]["data"],
     }
+
+
+def _collected(machine: Machine, options: Options, limit_s: float) -> Run:
+    """What all collectors said. A longer window goes before the rest: services are judged by what they are when it ends, which it may have seen change."""
+    if not options.memory_window_s:
+        return run_all(COLLECTORS, machine, options, limit_s)
+    started = machine.monotonic()
+    # of the time that is allowed beside it, half may be its own: to wait for a processor, and to read what was recorded
+    watching = {name: part for name, part in COLLECTORS.items() if part is _memory_history}
+    spare_s = max(limit_s - options.memory_window_s, 0.0) / 2
+    watched = run_all(watching, machine, options, options.memory_window_s + spare_s)
+    others = {name: part for name, part in COLLECTORS.items() if name not in watching}
+    left_s = max(limit_s - (machine.monotonic() - started), options.window_s + 1.0)
+    seen = run_all(others, machine, options._replace(memory_window_s=0.0), left_s)
+    rows = {**watched.rows, **seen.rows}
+    return Run({name: rows[name] for name in COLLECTORS}, max((size for size in (watched.pss_bytes, seen.pss_bytes) if size is not None), default=None))
 
 
 def _stacks(

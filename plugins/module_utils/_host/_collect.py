@@ -138,12 +138,12 @@ class Run(t.NamedTuple):
     pss_bytes: int | None
 
 
-def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Options, limit_s: float, spent_s: float = 0.0) -> Run:
-    """Run every collector in a child of its own, some at once in the order given, all of them within ``limit_s`` seconds, of which ``spent_s`` are over.
+def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Options, limit_s: float) -> Run:
+    """Run every collector in a child of its own, some at once in the order given, all of them within ``limit_s`` seconds.
 
     Each row is ``{"status", "reason", "data", "seconds"}``; there is one for each collector, whatever happened to it.
     """
-    started = time.monotonic() - spent_s
+    started = time.monotonic()
     rows: dict[str, dict[str, t.Any]] = {}
     running: dict[int, tuple[str, int, list[bytes]]] = {}
     most: int | None = None
@@ -151,9 +151,9 @@ def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Op
     # who watches for longer waits between two samples
     watched_s = max(options.window_s, options.memory_window_s)
     used: dict[int, int] = {}
-    moved = time.monotonic()
+    moved = started
     with selectors.DefaultSelector() as selector:
-        look = moved + _LOOK_EVERY_S
+        look = started + _LOOK_EVERY_S
         while running or waiting:
             while waiting and len(running) < AT_ONCE:
                 name, collector = waiting.pop(0)

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from ansible_collections.oncall.pressure.plugins.module_utils._components import _owners, _snapshot
-from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, Part
+from ansible_collections.oncall.pressure.plugins.module_utils._host._collect import Options, Part, Reading, ok
 from ansible_collections.oncall.pressure.plugins.module_utils._host._machine import Machine
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[3] / "roles/diagnose/files/schemas/snapshot.json").read_text(encoding="utf-8"))
@@ -69,6 +69,20 @@ def test_only_what_there_is_to_collect_with_is_imported(daemons: list[str]) -> N
     by_kind = {"redis": "_redis", "postgres": "_postgres", "docker": "_containers", "podman": "_containers"}
     assert always <= loaded
     assert loaded & {"_redis", "_postgres", "_containers", "_health_urls", "_memory_history"} == {by_kind[kind] for kind in daemons if kind in by_kind}
+
+
+def test_a_longer_window_ends_before_services_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def watch(machine: Machine, options: Options) -> Reading:
+        machine.sleep(options.memory_window_s)
+        return ok(machine.monotonic())
+
+    monkeypatch.setattr(_snapshot, "_memory_history", watch)
+    monkeypatch.setattr(_snapshot, "COLLECTORS", {
+        "services": lambda machine, options: ok(machine.monotonic()), "memory_history": watch, "oom": lambda machine, options: ok(options.memory_window_s),
+    })
+    rows, dummy = _snapshot._collected(Machine(), Options(window_s=0.1, memory_window_s=0.2), 30.0)
+    assert list(rows) == ["services", "memory_history", "oom"]
+    assert rows["services"]["data"] > rows["memory_history"]["data"] and rows["oom"]["data"] == 0.0
 
 
 def record(**extra: t.Any) -> dict[str, t.Any]:

@@ -203,6 +203,16 @@ def test_a_pattern_that_a_rule_names_stands_beside_another_one() -> None:
     assert row["pattern"] == "every_worker_large" and row["evidence"][-1].startswith("over time: ")
 
 
+def test_large_workers_of_which_there_were_fewer_before_are_a_jump() -> None:
+    patterns = _memory_pattern.patterns(of("more_workers"))
+    row = verdict(pattern="every_worker_large", cause="concurrency")
+    _memory_figures.tell([row], patterns)
+    assert row["pattern"] == "jump_after_concurrency_change" and "workers became" in row["evidence"][-2] + row["evidence"][-1]
+    other = verdict(pattern="one_worker_growing", cause="growth")
+    _memory_figures.tell([other], patterns)
+    assert other["pattern"] == "one_worker_growing"
+
+
 def test_no_history_tells_nothing_and_is_not_in_the_document() -> None:
     snapshot = {"services": [{"id": ID, "component": "other"}]}
     patterns = _memory_pattern.patterns(snapshot)
