@@ -91,7 +91,8 @@ class Running:
                                  "--web.config.file=%s" % (folder / "web.yml"), "--web.listen-address=127.0.0.1:%d" % self.port)
         self.start("prometheus-node-exporter", "--web.listen-address=127.0.0.1:%d" % self.node)
         # what proportional memory costs a busy machine is more than a scrape may take: it tells of resident memory, then
-        self.start("prometheus-process-exporter", "-gather-smaps=false", "-threads=false", "-config.path", str(folder / "group.yml"), "-web.listen-address=127.0.0.1:%d" % self.group)
+        self.start("prometheus-process-exporter", "-gather-smaps=false", "-threads=false", "-config.path", str(folder / "group.yml"),
+                   "-web.listen-address=127.0.0.1:%d" % self.group)
         end = time.monotonic() + 300
         while not self.ready():
             assert time.monotonic() < end, (folder / "log").read_text(encoding="utf-8")
