@@ -153,6 +153,7 @@ def test_workers_of_rq_that_were_started_by_hand() -> None:
     assert (row["kind"], row["component"], row["app"]) == ("undeclared", "rq", None)
 
 
+GOOD = [host("web-1", beat()), host("web-2", beat())]
 JUNK = st.recursive(
     st.none() | st.integers() | st.text(max_size=12) | st.sampled_from([CACHE, "celery", "running", "redis://[", "x\x1b[0m"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["identity", "broker", "app", "node", "value"]), inner), max_leaves=8)
@@ -162,5 +163,4 @@ JUNK = st.recursive(
 @given(st.lists(st.dictionaries(st.sampled_from(["id", "name", "state", "component", "role", "manager", "settings", "main_pid"]), JUNK), max_size=3), JUNK)
 def test_a_host_that_sends_rubbish_takes_nothing_from_the_others(services: Any, taken: Any) -> None:
     bad = Loaded("web-3", {"services": services, "taken": taken, "host": taken}, None)
-    good = [host("web-1", beat()), host("web-2", beat())]
-    assert [row["count"] for row in _shared_work.shared_work([good[0], bad, good[1]]) if row["app"] == "shop"] == [2]
+    assert [row["count"] for row in _shared_work.shared_work([GOOD[0], bad, GOOD[1]]) if row["app"] == "shop"] == [2]
