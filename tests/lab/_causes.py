@@ -16,10 +16,12 @@ from pathlib import PurePosixPath
 from typing import Any, Callable
 
 import _apps
+import _apps_busy
 from _common import LabError, engine, run, ssh
 from _image import tag
 
 UNDO = "/var/lib/lab-undo"
+PSQL = "cd / && runuser -u postgres -- /usr/bin/psql -qX -v ON_ERROR_STOP=1"
 RELEASES = {"debian": "/usr/bin/", "pypi": "/srv/venv/bin/"}
 
 UNIT = """[Unit]
@@ -90,6 +92,7 @@ def follow():
 threading.Thread(target=follow, daemon=True).start()
 """,
     **_apps.WEB,
+    **_apps_busy.WEB,
 }
 
 
@@ -125,28 +128,35 @@ def _settings(spec: dict[str, Any], more: list[str]) -> str:
         lines.append("MemoryMax={0}M".format(spec["memory_max_mib"]))
     if "nofile" in spec:
         lines.append("LimitNOFILE={0}".format(spec["nofile"]))
-    lines += ["Environment=\"{0}={1}\"".format(*pair) for pair in spec.get("environment", {}).items()]
+    # a percent sign is the service manager's
+    lines += ["Environment=\"{0}={1}\"".format(*pair).replace("%", "%%") for pair in spec.get("environment", {}).items()]
     return "\n".join(lines)
 
 
-def _module(host: Host, unit: str, text: str) -> str:
+def _module(host: Host, unit: str, text: str, folder: str = "/srv/shop") -> str:
     """Put an application where its service finds it; returns the module's name."""
     module = "of_" + re.sub("[^a-z0-9]", "_", unit.rsplit(".", 1)[0])
-    host.write("/srv/shop/{0}.py".format(module), text)
+    host.write("{0}/{1}.py".format(folder, module), text)
     return module
 
 
 def gunicorn(host: Host, spec: dict[str, Any]) -> None:
-    """unit, workers, port, release: debian|pypi, style: flags|file|environment; optional memory_max_mib, restart_s, threads, nofile,
-    app: a name of APPS, environment: what it is told."""
+    """unit, workers, port, release: debian|pypi, style: flags|file|environment; optional memory_max_mib, restart_s, threads, nofile, timeout,
+    app: a name of APPS, environment: what it is told, deployed: the name of a release that it is deployed as, behind a link (see `deploy`)."""
     name = spec["unit"].rsplit(".", 1)[0].replace("@", "-")
-    module = _module(host, spec["unit"], APPS[spec["app"]]) if "app" in spec else "web"
+    if "deployed" in spec:
+        host.undo("rm -rf /srv/" + shlex.quote(name))
+        module = _release(host, spec)
+    else:
+        module = _module(host, spec["unit"], APPS[spec["app"]]) if "app" in spec else "web"
     program = RELEASES[spec["release"]] + "gunicorn"
-    wanted = {"bind": "127.0.0.1:{0}".format(spec["port"]), "workers": spec["workers"], "timeout": 120}
+    wanted = {"bind": "127.0.0.1:{0}".format(spec["port"]), "workers": spec["workers"], "timeout": spec.get("timeout", 120)}
     if "threads" in spec:
         wanted["threads"] = spec["threads"]
     flags = " ".join("--{0} {1}".format(*pair) for pair in wanted.items())
     more: list[str] = ["RuntimeDirectory=" + name] if "app" in spec else []
+    if "deployed" in spec:
+        more.append("WorkingDirectory=/srv/{0}/current".format(name))
     if spec["style"] == "flags":
         start = "{0} {1} {2}:app".format(program, flags, module)
     elif spec["style"] == "file":
@@ -168,8 +178,8 @@ def gunicorn(host: Host, spec: dict[str, Any]) -> None:
 def celery(host: Host, spec: dict[str, Any]) -> None:
     """unit, children, release, queue, db (of Redis); optional memory_max_mib, app: a name of _apps.TASKS."""
     name = spec["unit"].rsplit(".", 1)[0].replace("@", "-")
-    module = _module(host, spec["unit"], _apps.TASKS[spec["app"]]) if "app" in spec else "tasks"
-    more = ["Environment=BROKER_URL=redis://127.0.0.1:6379/{0}".format(spec["db"])]
+    module = _module(host, spec["unit"], {**_apps.TASKS, **_apps_busy.TASKS}[spec["app"]]) if "app" in spec else "tasks"
+    more = ["Environment=BROKER_URL=redis://127.0.0.1:6379/{0}".format(spec["db"]), "Environment=QUEUE=" + spec["queue"]]
     start = "{0}celery -A {5} worker --loglevel INFO {1} {2} -Q {3} -n {4}@%%h".format(
         RELEASES[spec["release"]], spec.get("flag", "--concurrency"), spec["children"], spec["queue"], name, module)
     # What waits in the queue goes with the incident, or the next one that draws the same number inherits it.
@@ -309,7 +319,7 @@ def wait(host: Host, spec: dict[str, Any]) -> None:
 
 def uvicorn(host: Host, spec: dict[str, Any]) -> None:
     """unit, port, workers, release, app: a name of _apps.ASGI, environment; optional memory_max_mib."""
-    module = _module(host, spec["unit"], _apps.ASGI[spec["app"]])
+    module = _module(host, spec["unit"], {**_apps.ASGI, **_apps_busy.ASGI}[spec["app"]])
     start = "{0}uvicorn --host 127.0.0.1 --port {1} --workers {2} {3}:app".format(RELEASES[spec["release"]], spec["port"], spec["workers"], module)
     _start_unit(host, spec["unit"], UNIT.format(unit=module, settings=_settings(spec, []), start=start, restart_s=2))
     answers = "import urllib.request as u; u.urlopen('http://127.0.0.1:{0}/', timeout=30).read()".format(spec["port"])
@@ -318,7 +328,7 @@ def uvicorn(host: Host, spec: dict[str, Any]) -> None:
 
 def service(host: Host, spec: dict[str, Any]) -> None:
     """unit, app: a name of _apps.PROGRAMS, environment; optional memory_max_mib: a Python program that is a service by itself."""
-    module = _module(host, spec["unit"], _apps.PROGRAMS[spec["app"]])
+    module = _module(host, spec["unit"], {**_apps.PROGRAMS, **_apps_busy.PROGRAMS}[spec["app"]])
     start = "/usr/bin/python3 /srv/shop/{0}.py".format(module)
     _start_unit(host, spec["unit"], UNIT.format(unit=module, settings=_settings(spec, ["OOMPolicy=continue"]), start=start, restart_s=spec.get("restart_s", 2)))
 
@@ -401,6 +411,93 @@ def restart(host: Host, spec: dict[str, Any]) -> None:
     host.sh("systemctl restart " + shlex.quote(spec["unit"]))
 
 
+def beat(host: Host, spec: dict[str, Any]) -> None:
+    """unit, of: the unit of a worker with an application of its own, queue, db (of Redis), release, as: beat (alone) or worker (one that schedules too):
+    a scheduler of that worker's application."""
+    module = "of_" + re.sub("[^a-z0-9]", "_", spec["of"].rsplit(".", 1)[0])
+    name = spec["unit"].rsplit(".", 1)[0].replace("@", "-")
+    program = RELEASES[spec["release"]] + "celery -A " + module
+    schedule = "-s /run/{0}/schedule --loglevel INFO".format(name)
+    start = {"beat": "{0} beat {1}", "worker": "{0} worker -B {1} --concurrency 1 -Q {2} -n {3}@%%h"}[spec["as"]].format(program, schedule, spec["queue"], name)
+    more = ["RuntimeDirectory=" + name, "Environment=QUEUE=" + spec["queue"], "Environment=BROKER_URL=redis://127.0.0.1:6379/{0}".format(spec["db"])]
+    _start_unit(host, spec["unit"], UNIT.format(unit=name, settings=_settings(spec, more), start=start, restart_s=2))
+
+
+def send(host: Host, spec: dict[str, Any]) -> None:
+    """db, queue, task, count: so many messages for a task without arguments."""
+    script = "import sys\nfrom celery import Celery\nfor n in range({0}): Celery(broker=sys.argv[1]).send_task(sys.argv[3], queue=sys.argv[2])"
+    words = ["/usr/bin/python3", "-c", script.format(spec["count"]), "redis://127.0.0.1:6379/{0}".format(spec["db"]), spec["queue"], spec["task"]]
+    host.sh(" ".join(map(shlex.quote, words)))
+
+
+def _release(host: Host, spec: dict[str, Any]) -> str:
+    """A release of an application, and the link `current` on it; its module."""
+    folder = "/srv/" + spec["unit"].rsplit(".", 1)[0].replace("@", "-")
+    module = _module(host, spec["unit"], APPS[spec["app"]], "{0}/releases/{1}".format(folder, spec["deployed"]))
+    host.sh("ln -sfn releases/{1} {0}/next && mv -T {0}/next {0}/current".format(shlex.quote(folder), shlex.quote(str(spec["deployed"]))))
+    return module
+
+
+def deploy(host: Host, spec: dict[str, Any]) -> None:
+    """unit (made with `deployed`), port, app, deployed: another release takes its place, and the unit is restarted."""
+    _release(host, spec)
+    restart(host, spec)
+    answers = "import urllib.request as u; u.urlopen('http://127.0.0.1:{0}/', timeout=30).read()".format(spec["port"])
+    _until(lambda: ssh(host.name, "python3 -c {0}".format(shlex.quote(answers)), check=False).returncode == 0, 120, spec["unit"] + " answers")
+
+
+def ask(host: Host, spec: dict[str, Any]) -> None:
+    """url: ask it once."""
+    host.sh("/usr/bin/python3 -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=30).read()' " + shlex.quote(spec["url"]))
+
+
+def postgres(host: Host, spec: dict[str, Any]) -> None:
+    """database, sql: statements that make what is in it; statements: count statements (pg_stat_statements, which takes a restart)."""
+    if spec.get("statements"):
+        host.undo("systemctl restart postgresql@15-main.service")
+        host.write("/etc/postgresql/15/main/conf.d/{0}.conf".format(spec["database"]), "shared_preload_libraries = 'pg_stat_statements'\n")
+        host.sh("systemctl restart postgresql@15-main.service")
+        _until(lambda: ssh(host.name, PSQL + " -c 'select 1'", check=False).returncode == 0, 60, "postgresql answers")
+    host.undo("{0} -c 'drop database if exists {1} with (force)' -c 'drop role if exists \"www-data\"'".format(PSQL, spec["database"]))
+    host.sh("{0} -c 'create role \"www-data\" login' -c 'create database {1} owner \"www-data\"'".format(PSQL, spec["database"]))
+    sql = "{0}\nset role \"www-data\";\n{1};\n".format("create extension pg_stat_statements;" if spec.get("statements") else "", spec["sql"])
+    host.sh("{0} -d {1}".format(PSQL, spec["database"]), stdin=sql.encode())
+
+
+def session(host: Host, spec: dict[str, Any]) -> None:
+    """unit, application, database, sql, for_s: a session of psql that runs this and stays, with whatever it has begun."""
+    command = "(echo {0}; sleep {1}) | PGAPPNAME={2} psql -qX -d {3}".format(shlex.quote(spec["sql"]), spec["for_s"], spec["application"], spec["database"])
+    _background(host, spec["unit"], "/bin/sh -c " + shlex.quote(command), spec["for_s"], "--property=User=postgres")
+
+
+def outside(host: Host, spec: dict[str, Any]) -> None:
+    """unit, network (that `clients` made), address, port, way: slow (answers after `after_s` seconds) or silent (takes no connection): somebody else's
+    service, which is reached over the network."""
+    slow = ("import socket, threading, time, sys\n"
+            "def serve(one):\n"
+            "    time.sleep({0}); one.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\n1.0\\n'); one.close()\n"
+            "door = socket.create_server((sys.argv[1], int(sys.argv[2])), backlog=200)\n"
+            "while True:\n"
+            "    threading.Thread(target=serve, args=door.accept()[:1], daemon=True).start()\n").format(spec["after_s"])
+    # a queue that is full drops who knocks, as a packet filter does
+    silent = ("import socket, time, sys\n"
+              "door = socket.create_server((sys.argv[1], int(sys.argv[2])), backlog=0)\n"
+              "kept = [socket.create_connection(door.getsockname())]\n"
+              "time.sleep(3600)\n")
+    command = "ip netns exec {0} /usr/bin/python3 -c {1} {2} {3}".format(
+        spec["network"], shlex.quote({"slow": slow, "silent": silent}[spec["way"]]), spec["address"], spec["port"])
+    _background(host, spec["unit"], command, 900)
+
+
+def slow_disk(host: Host, spec: dict[str, Any]) -> None:
+    """bytes_per_s: what the host may read from its disk and write to it, as of a volume that has a limit."""
+    # a file that the engine gives to the container lies on the disk that the container's own files are on
+    place = "/sys/fs/cgroup/blkio$(sed -n 's/^[0-9]*:blkio:\\(.*\\)$/\\1/p' /proc/1/cgroup | sed 's/.init.scope$//')"
+    words = "device=$(stat -c %Hd:%Ld /etc/hosts); for kind in read write; do echo \"$device {0}\" > {1}/blkio.throttle.${{kind}}_bps_device; done"
+    host.undo(words.format(0, place))
+    host.sh(words.format(spec["bytes_per_s"], place))
+
+
 def _until(holds: Callable[[], bool], timeout_s: float, what: str) -> None:
     until = time.monotonic() + timeout_s
     while not holds():
@@ -412,5 +509,6 @@ def _until(holds: Callable[[], bool], timeout_s: float, what: str) -> None:
 STEPS: dict[str, Callable[[Host, dict[str, Any]], None]] = {
     step.__name__: step
     for step in (gunicorn, celery, enqueue, load, nginx, clients, hog, neighbour_hog, page_cache, background, python, table, cron, append, stop, wait,
-                 uvicorn, service, queue_worker, push, redis, sessions, timer, waves, more_workers, restart)
+                 uvicorn, service, queue_worker, push, redis, sessions, timer, waves, more_workers, restart,
+                 beat, send, deploy, ask, postgres, session, outside, slow_disk)
 }
