@@ -62,6 +62,13 @@ def misses(document: dict[str, Any], host: str, others: list[str], expected: Any
     return found
 
 
+def untold(document: dict[str, Any], host: str, words: list[str]) -> list[str]:
+    """What a person must be told to do and is not, where no mitigation is there to do it; a mitigation that is suggested all the same has to be tried."""
+    verdict = first_verdict(document, host)
+    found = ["no step says {0!r}".format(said) for said in words if not any(said in step for step in verdict.get("next") or [])]
+    return found + ["{0} is suggested, and not tried on this incident".format(row.get("id")) for row in verdict.get("mitigations") or []]
+
+
 def leaks(texts: dict[str, str], never: list[str]) -> list[str]:
     """Where something stands that must never be written: {name of a text: text}; escapes written out (\\u001b) are as they should be."""
     return ["{0!r} in {1}".format(words, name) for name, text in sorted(texts.items()) for words in never if words in text]

@@ -19,7 +19,7 @@ from _truths import settle
 
 FOLDER = ROOT / "tests" / "incidents"
 KEYS = {"title", "runbook", "hosts", "leaves_kills", "draw", "cause", "settle_s", "settled", "then_wait_s", "variables", "verbosity", "sees", "never_says",
-        "expected", "remediated"}
+        "expected", "remediated", "by_hand"}
 
 
 def names() -> list[str]:

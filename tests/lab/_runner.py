@@ -20,7 +20,7 @@ import _containers
 import _incidents
 import _machine
 from _common import ROOT, LabError, alone, options, run, say, ssh
-from _compare import first_verdict, leaks, misses, said, unseen, wanted
+from _compare import first_verdict, leaks, misses, said, unseen, untold, wanted
 
 RESULTS = ROOT / "docs" / "results" / "incidents.json"
 # What a short run may take together, by what each took in the last whole run, and what one takes that was in none.
@@ -121,6 +121,8 @@ def attempt(name: str, seed: int, folder: str) -> dict[str, Any]:
         row["got"] = said(document, host)
         row["confidence"] = first_verdict(document, host).get("confidence")
         row["misses"] = misses(document, host, [other for other in hosts if other != host], incident["expected"])
+        if "by_hand" in incident and not row["misses"]:
+            row["misses"] += untold(document, host, incident["by_hand"])
         row["misses"] += _check_texts(host, folder, printed, incident)
     except (LabError, subprocess.TimeoutExpired, ValueError) as problem:
         row["misses"].append(str(problem)[:600])

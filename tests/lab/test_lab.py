@@ -42,6 +42,14 @@ def test_unknown_is_not_healthy():
     assert len(_compare.misses({"hosts": {"one": {"state": "unknown", "verdicts": []}}}, "one", [], "healthy")) == 1
 
 
+def test_a_person_is_told_what_to_do_or_it_is_a_miss():
+    told = {"next": ["ask whoever runs it", "lower it"], "mitigations": []}
+    assert _compare.untold(document(**told), "one", ["ask whoever"]) == []
+    assert len(_compare.untold(document(**told), "one", ["ask whoever", "stop it"])) == 1
+    assert len(_compare.untold(document(**dict(told, mitigations=[{"id": "restart_service"}])), "one", ["ask whoever"])) == 1
+    assert len(_compare.untold(document(), "one", ["ask whoever"])) == 1
+
+
 def test_leaks_and_what_was_not_seen():
     texts = {"a": "quiet", "b": "pw123 \x1b[2J"}
     assert len(_compare.leaks(texts, ["pw123", "\x1b"])) == 2
