@@ -25,8 +25,9 @@ _LOCKED = ("redbeat",)
 
 
 def duplicate_figures(snapshot: Row) -> dict[str, t.Any]:
-    """``{"schedulers": {"count", "service", "services", "app", "broker"}, "consumers": {"count", "undeclared", "service", "name", "other", "pid", "queues",
-    "node"}}``: the largest set of schedulers of one application, and the first pair of workers of which one should not be; ``count`` 0 where there is none."""
+    """``{"schedulers": {"count", "service", "component", "services", "app", "broker"}, "consumers": {"count", "undeclared", "service", "component", "name",
+    "other", "pid", "queues", "node"}}``: the largest set of schedulers of one application, and the first pair of workers of which one should not be;
+    ``count`` 0 where there is none."""
     if not isinstance(snapshot.get("services"), list):
         return {"schedulers": None, "consumers": None}
     running = [row for row in rows(snapshot, "services") if row.get("state") == "running" and text(row, "id")]
@@ -41,7 +42,7 @@ def _schedulers(services: t.Sequence[Row]) -> dict[str, t.Any]:
     first = min(largest, key=lambda row: str(row["id"]), default=None)
     names = sorted(text(row, "name") or str(row["id"]) for row in largest)
     return {
-        "count": len(largest), "service": text(first, "id"), "services": " and ".join(names[:4]) or None,
+        "count": len(largest), "service": text(first, "id"), "component": text(first, "component"), "services": " and ".join(names[:4]) or None,
         "app": text(first, "settings", "identity", "app"), "broker": text(first, "settings", "identity", "broker"),
     }
 
@@ -64,7 +65,8 @@ def _consumers(services: t.Sequence[Row]) -> dict[str, t.Any]:
     found.sort(key=lambda row: row[0])
     one, other = found[0][1:] if found else (None, None)
     return {
-        "count": len(found), "undeclared": not found[0][0] if found else None, "service": text(one, "id"), "name": text(one, "name") or text(one, "id"),
+        "count": len(found), "undeclared": not found[0][0] if found else None, "service": text(one, "id"), "component": text(one, "component"),
+        "name": text(one, "name") or text(one, "id"),
         "other": text(other, "name") or text(other, "id"), "pid": num(one, "main_pid"),
         "queues": ", ".join(sorted(queues_of(one) & queues_of(other))[:5]) if one is not None and other is not None else None,
         "node": text(one, "settings", "identity", "node") if found and found[0][0] else None,

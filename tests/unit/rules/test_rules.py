@@ -43,6 +43,7 @@ def test_case(case: Dict[str, Any]) -> None:
         said = "\n".join([verdict["summary"], *verdict["evidence"], *verdict["ruled_out"], *verdict["next"], *verdict["lasting"]])
         assert [text for text in case.get("says", []) if text not in said] == [], said
         assert verdict["confidence"] == case.get("confidence", verdict["confidence"])
+        assert verdict["component"] == case.get("component", verdict["component"])
         assert verdict["cause"] == rule.says.cause and verdict["evidence"]
         assert verdict["mitigations"] == case.get("mitigations", verdict["mitigations"])
         # whatever else was not measured, something lasting can be said, and it names what was found here
