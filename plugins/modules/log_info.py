@@ -125,6 +125,10 @@ logs:
             per_s:
               description: The same for each second.
               type: float
+            first_at:
+              description: When first of those lines that were read, UTC; not in snapshots of earlier releases.
+              type: str
+              sample: "2026-01-12T08:24:55Z"
             last_at:
               description: When last, UTC.
               type: str

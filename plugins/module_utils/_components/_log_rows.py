@@ -48,11 +48,15 @@ def _per_s(count: int, covered_s: float | None) -> float | None:
     return None if covered_s is None else round(count / covered_s, 4)
 
 
+def _at(moment: float | None) -> str | None:
+    return None if moment is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+
+
 def _signal(told: Told, covered_s: float | None) -> Row:
     signal = _log_signals.SIGNALS[told.signal]
-    at = None if told.last is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(told.last))
     return {
-        "id": signal.id, "component": signal.component, "count": told.count, "per_s": _per_s(told.count, covered_s), "last_at": at,
+        "id": signal.id, "component": signal.component, "count": told.count, "per_s": _per_s(told.count, covered_s), "first_at": _at(told.first),
+        "last_at": _at(told.last),
         "about": clean(told.about, 120) if told.about else None, "sample": clean(told.line.strip(), 240),
     }
 

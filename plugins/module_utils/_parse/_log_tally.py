@@ -40,13 +40,15 @@ _SHORTEST = 8
 
 
 class Told(t.NamedTuple):
-    """One signal: its place in the table, how often, when last (null: not known), the last such line as it was, and what it is about most often."""
+    """One signal: its place in the table, how often, when last (null: not known), the last such line as it was, what it is about most often, and when first
+    of those lines that were read."""
 
     signal: int
     count: int
     last: float | None
     line: str
     about: str | None
+    first: float | None
 
 
 class Tally:
@@ -65,6 +67,7 @@ class Tally:
         self.templates: HeavyHitters[str] = HeavyHitters(_TEMPLATES)
         self._forms: Counter[tuple[int, int]] = Counter()
         self._last: dict[int, tuple[float | None, str]] = {}
+        self._first: dict[int, float] = {}
         self._about: dict[int, HeavyHitters[str]] = {}
         self._traces: dict[t.Hashable, int] = {}
         self._counted: dict[t.Hashable, str] = {}
@@ -98,6 +101,8 @@ class Tally:
         moment, before = at(line), self._last.get(match.signal)
         if before is None or moment is None or before[0] is None or moment >= before[0]:
             self._last[match.signal] = (moment, line[:_log_signals.LINE_LIMIT])
+        if moment is not None:
+            self._first[match.signal] = min(self._first.get(match.signal, moment), moment)
         if match.about:
             if match.signal not in self._about:
                 self._about[match.signal] = HeavyHitters(16)
@@ -166,7 +171,7 @@ class Tally:
         told = []
         for place, count in counts.items():
             about = self._about[place].top(1) if place in self._about else []
-            told.append(Told(place, count, self._last[place][0], self._last[place][1], about[0][0] if about else None))
+            told.append(Told(place, count, self._last[place][0], self._last[place][1], about[0][0] if about else None, self._first.get(place)))
         return sorted(told, key=lambda row: (_log_signals.SIGNALS[row.signal].usual, -row.count, row.signal))
 
 
