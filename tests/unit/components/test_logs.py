@@ -130,6 +130,8 @@ def test_a_recorded_journal(host: Host) -> None:
     timeout = next(signal for signal in web["signals"] if signal["id"] == "gunicorn_worker_timeout")
     assert timeout["last_at"] == "2026-11-28T04:03:43Z" and "WORKER TIMEOUT" in timeout["sample"]
     worker = rows["shop-worker.service", "journal"]
+    retry = next(signal for signal in worker["signals"] if signal["id"] == "celery_task_retry")
+    assert "2026-11-28T04:00:00Z" < retry["first_at"] < retry["last_at"]
     assert worker["tasks"][0]["retried"] > 5 and worker["tasks"][0]["name"] == "shop.tasks.charge"
     assert signals(rows["shop-rq.service", "journal"]) == {"rq_job_failed": 1, "rq_work_horse_lost": 1, "rq_job_ok": 1, "rq_job_started": 3}
     assert signals(rows["shop-broken.service", "journal"]) == {"start_limit_hit": 1}
@@ -151,7 +153,8 @@ def test_recorded_files(host: Host) -> None:
     errors = rows["nginx.service", "/srv/shop/nginx-errors"]
     assert signals(errors) == {"nginx_upstream_timeout": 4, "nginx_limit_req": 4, "nginx_upstream_refused": 2} and errors["lines"] == 10
     first = errors["signals"][0]
-    assert (first["about"], first["per_s"], first["last_at"]) == ("http://127.0.0.1:8000", round(4 / 600, 4), "2026-11-28T04:02:56Z")
+    assert (first["about"], first["per_s"], first["first_at"], first["last_at"]) == (
+        "http://127.0.0.1:8000", round(4 / 600, 4), "2026-11-28T04:02:56Z", "2026-11-28T04:02:56Z")
     assert signals(rows["postgresql@15-main.service", "/var/log/postgresql/postgresql-15-main.log"]).items() >= {
         "postgres_slow_query": 13, "postgres_too_many_clients": 9, "postgres_temporary_file": 2, "postgres_deadlock": 1, "postgres_lock_timeout": 1}.items()
 
@@ -193,7 +196,7 @@ def test_lines_without_a_time_count_while_they_are_written(host: Host) -> None:
     host.grow = grow
     row = host.collect(window_s=2.0).data["services"][0]
     assert (row["lines"], row["covered_s"], row["lines_per_s"], signals(row)) == (3, 2.0, 1.5, {"gunicorn_worker_timeout": 3})
-    assert row["signals"][0]["last_at"] is None
+    assert row["signals"][0]["last_at"] is None and row["signals"][0]["first_at"] is None
 
 
 def test_a_traceback_belongs_to_the_line_before_it(host: Host) -> None:
