@@ -1,7 +1,7 @@
 # Copyright (c) 2026, oncall.pressure maintainers
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Small applications, as text, whose incidents wait or compute: more of what _apps.py holds. What each is told stands in its environment."""
+"""Small applications, as text, whose services wait for something: more of what _apps.py holds. What each is told stands in its environment."""
 
 from __future__ import annotations
 
@@ -63,32 +63,20 @@ def query(sql):
 
 '''
 
-# Each request runs each of QUERIES (apart by semicolons) TIMES times; {n} becomes a number of its own each time.
-_QUERIES = _WIRE + '''import random
-from flask import Flask, jsonify
+# Each request runs QUERY.
+_QUERIES = _WIRE + '''from flask import Flask, jsonify
 
 app = Flask(__name__)
 
 
 @app.route("/<path:path>")
 def answer(path):
-    found = 0
-    for sql in os.environ["QUERIES"].split(";"):
-        for unused in range(int(os.environ.get("TIMES", "1"))):
-            found += len(query(sql.replace("{n}", str(random.randrange(1, 20000)))))
-    return jsonify(path=path, found=found)
+    return jsonify(path=path, found=len(query(os.environ["QUERY"])))
 
 
 @app.route("/")
 def root():
     return "up"
-'''
-
-# Asks for work again and again, without a pause.
-_POLLER = _WIRE + '''
-while True:
-    if query(os.environ["QUERIES"]):
-        raise SystemExit("there was work")
 '''
 
 # Each request asks another service, and waits for its answer as long as that takes.
@@ -147,76 +135,6 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": b"up"})
 '''
 
-# Each request makes one large document.
-_JSON = '''import json
-from flask import Flask, Response
-
-app = Flask(__name__)
-ROWS = [{"id": number, "name": "x" * 20, "tags": ["a", "b"], "price": number / 3} for number in range(4000)]
-
-
-@app.route("/<path:path>")
-def answer(path):
-    return Response(json.dumps(ROWS, indent=1), mimetype="application/json")
-
-
-@app.route("/")
-def root():
-    return "up"
-'''
-
-# Each request logs what it does, line by line, at a level for debugging.
-_VERBOSE = '''import logging
-from flask import Flask, jsonify
-
-logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-LOG = logging.getLogger("shop.cart")
-app = Flask(__name__)
-
-
-@app.route("/<path:path>")
-def answer(path):
-    for number in range(400):
-        LOG.debug("cart item %d of %s: price looked up, discount checked, nothing to do", number, path)
-    return jsonify(path=path)
-
-
-@app.route("/")
-def root():
-    return "up"
-'''
-
-# Two releases of one application, told apart below: in the second the thread that looks for stale prices does not pause.
-_RELEASED = '''import threading, time
-from flask import Flask, jsonify
-
-app = Flask(__name__)
-PRICES = {number: number / 3 for number in range(2000)}
-
-
-def refresh():
-    while True:
-        stale = [number for number, price in PRICES.items() if price < 0]
-        if not stale:
-            SLEEP
-
-
-STARTED = []
-
-
-@app.route("/<path:path>")
-def answer(path):
-    if path == "start" and not STARTED:
-        STARTED.append(threading.Thread(target=refresh, daemon=True))
-        STARTED[0].start()
-    return jsonify(path=path)
-
-
-@app.route("/")
-def root():
-    return "up"
-'''
-
 _CELERY = '''import os
 from celery import Celery
 
@@ -249,16 +167,10 @@ def sweep():
 '''
 
 # For gunicorn.
-WEB = {
-    "queries": _QUERIES, "asks": _ASKS, "locks": _LOCKS, "json": _JSON, "verbose": _VERBOSE,
-    "released": _RELEASED.replace("SLEEP", "time.sleep(30)"), "released_badly": _RELEASED.replace("SLEEP", "continue"),
-}
+WEB = {"queries": _QUERIES, "asks": _ASKS, "locks": _LOCKS}
 
 # For uvicorn.
 ASGI = {"blocks": _BLOCKS}
 
 # For celery.
 TASKS = {"retries": _RETRIES, "scheduled": _SCHEDULED}
-
-# Programs that are a service by themselves.
-PROGRAMS = {"poller": _POLLER}

@@ -133,30 +133,24 @@ def _settings(spec: dict[str, Any], more: list[str]) -> str:
     return "\n".join(lines)
 
 
-def _module(host: Host, unit: str, text: str, folder: str = "/srv/shop") -> str:
+def _module(host: Host, unit: str, text: str) -> str:
     """Put an application where its service finds it; returns the module's name."""
     module = "of_" + re.sub("[^a-z0-9]", "_", unit.rsplit(".", 1)[0])
-    host.write("{0}/{1}.py".format(folder, module), text)
+    host.write("/srv/shop/{0}.py".format(module), text)
     return module
 
 
 def gunicorn(host: Host, spec: dict[str, Any]) -> None:
     """unit, workers, port, release: debian|pypi, style: flags|file|environment; optional memory_max_mib, restart_s, threads, nofile, timeout,
-    app: a name of APPS, environment: what it is told, deployed: the name of a release that it is deployed as, behind a link (see `deploy`)."""
+    app: a name of APPS, environment: what it is told."""
     name = spec["unit"].rsplit(".", 1)[0].replace("@", "-")
-    if "deployed" in spec:
-        host.undo("rm -rf /srv/" + shlex.quote(name))
-        module = _release(host, spec)
-    else:
-        module = _module(host, spec["unit"], APPS[spec["app"]]) if "app" in spec else "web"
+    module = _module(host, spec["unit"], APPS[spec["app"]]) if "app" in spec else "web"
     program = RELEASES[spec["release"]] + "gunicorn"
     wanted = {"bind": "127.0.0.1:{0}".format(spec["port"]), "workers": spec["workers"], "timeout": spec.get("timeout", 120)}
     if "threads" in spec:
         wanted["threads"] = spec["threads"]
     flags = " ".join("--{0} {1}".format(*pair) for pair in wanted.items())
     more: list[str] = ["RuntimeDirectory=" + name] if "app" in spec else []
-    if "deployed" in spec:
-        more.append("WorkingDirectory=/srv/{0}/current".format(name))
     if spec["style"] == "flags":
         start = "{0} {1} {2}:app".format(program, flags, module)
     elif spec["style"] == "file":
@@ -328,7 +322,7 @@ def uvicorn(host: Host, spec: dict[str, Any]) -> None:
 
 def service(host: Host, spec: dict[str, Any]) -> None:
     """unit, app: a name of _apps.PROGRAMS, environment; optional memory_max_mib: a Python program that is a service by itself."""
-    module = _module(host, spec["unit"], {**_apps.PROGRAMS, **_apps_busy.PROGRAMS}[spec["app"]])
+    module = _module(host, spec["unit"], _apps.PROGRAMS[spec["app"]])
     start = "/usr/bin/python3 /srv/shop/{0}.py".format(module)
     _start_unit(host, spec["unit"], UNIT.format(unit=module, settings=_settings(spec, ["OOMPolicy=continue"]), start=start, restart_s=spec.get("restart_s", 2)))
 
@@ -430,38 +424,11 @@ def send(host: Host, spec: dict[str, Any]) -> None:
     host.sh(" ".join(map(shlex.quote, words)))
 
 
-def _release(host: Host, spec: dict[str, Any]) -> str:
-    """A release of an application, and the link `current` on it; its module."""
-    folder = "/srv/" + spec["unit"].rsplit(".", 1)[0].replace("@", "-")
-    module = _module(host, spec["unit"], APPS[spec["app"]], "{0}/releases/{1}".format(folder, spec["deployed"]))
-    host.sh("ln -sfn releases/{1} {0}/next && mv -T {0}/next {0}/current".format(shlex.quote(folder), shlex.quote(str(spec["deployed"]))))
-    return module
-
-
-def deploy(host: Host, spec: dict[str, Any]) -> None:
-    """unit (made with `deployed`), port, app, deployed: another release takes its place, and the unit is restarted."""
-    _release(host, spec)
-    restart(host, spec)
-    answers = "import urllib.request as u; u.urlopen('http://127.0.0.1:{0}/', timeout=30).read()".format(spec["port"])
-    _until(lambda: ssh(host.name, "python3 -c {0}".format(shlex.quote(answers)), check=False).returncode == 0, 120, spec["unit"] + " answers")
-
-
-def ask(host: Host, spec: dict[str, Any]) -> None:
-    """url: ask it once."""
-    host.sh("/usr/bin/python3 -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=30).read()' " + shlex.quote(spec["url"]))
-
-
 def postgres(host: Host, spec: dict[str, Any]) -> None:
-    """database, sql: statements that make what is in it; statements: count statements (pg_stat_statements, which takes a restart)."""
-    if spec.get("statements"):
-        host.undo("systemctl restart postgresql@15-main.service")
-        host.write("/etc/postgresql/15/main/conf.d/{0}.conf".format(spec["database"]), "shared_preload_libraries = 'pg_stat_statements'\n")
-        host.sh("systemctl restart postgresql@15-main.service")
-        _until(lambda: ssh(host.name, PSQL + " -c 'select 1'", check=False).returncode == 0, 60, "postgresql answers")
+    """database, sql: statements that make what is in it."""
     host.undo("{0} -c 'drop database if exists {1} with (force)' -c 'drop role if exists \"www-data\"'".format(PSQL, spec["database"]))
     host.sh("{0} -c 'create role \"www-data\" login' -c 'create database {1} owner \"www-data\"'".format(PSQL, spec["database"]))
-    sql = "{0}\nset role \"www-data\";\n{1};\n".format("create extension pg_stat_statements;" if spec.get("statements") else "", spec["sql"])
-    host.sh("{0} -d {1}".format(PSQL, spec["database"]), stdin=sql.encode())
+    host.sh("{0} -d {1}".format(PSQL, spec["database"]), stdin='set role "www-data";\n{0};\n'.format(spec["sql"]).encode())
 
 
 def session(host: Host, spec: dict[str, Any]) -> None:
@@ -489,15 +456,6 @@ def outside(host: Host, spec: dict[str, Any]) -> None:
     _background(host, spec["unit"], command, 900)
 
 
-def slow_disk(host: Host, spec: dict[str, Any]) -> None:
-    """bytes_per_s: what the host may read from its disk and write to it, as of a volume that has a limit."""
-    # a file that the engine gives to the container lies on the disk that the container's own files are on
-    place = "/sys/fs/cgroup/blkio$(sed -n 's/^[0-9]*:blkio:\\(.*\\)$/\\1/p' /proc/1/cgroup | sed 's/.init.scope$//')"
-    words = "device=$(stat -c %Hd:%Ld /etc/hosts); for kind in read write; do echo \"$device {0}\" > {1}/blkio.throttle.${{kind}}_bps_device; done"
-    host.undo(words.format(0, place))
-    host.sh(words.format(spec["bytes_per_s"], place))
-
-
 def _until(holds: Callable[[], bool], timeout_s: float, what: str) -> None:
     until = time.monotonic() + timeout_s
     while not holds():
@@ -510,5 +468,5 @@ STEPS: dict[str, Callable[[Host, dict[str, Any]], None]] = {
     step.__name__: step
     for step in (gunicorn, celery, enqueue, load, nginx, clients, hog, neighbour_hog, page_cache, background, python, table, cron, append, stop, wait,
                  uvicorn, service, queue_worker, push, redis, sessions, timer, waves, more_workers, restart,
-                 beat, send, deploy, ask, postgres, session, outside, slow_disk)
+                 beat, send, postgres, session, outside)
 }

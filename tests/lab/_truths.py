@@ -166,22 +166,6 @@ def idle(host: Host, spec: dict[str, Any]) -> bool:
     return (_used_s(host, spec["unit"]) - before) / (time.monotonic() - started) <= spec["at_most_cpus"]
 
 
-def wants(host: Host, spec: dict[str, Any]) -> bool:
-    """command (how its line begins), at_least_cpus: what the busiest of these processes used and stood in line for, mean over three seconds."""
-    read = "for pid in $(pgrep -f {0}); do cat /proc/$pid/task/*/schedstat 2>/dev/null | sed \"s/^/$pid /\"; done".format(shlex.quote("^" + spec["command"]))
-
-    def taken() -> dict[str, float]:
-        found: dict[str, float] = {}
-        for words in (line.split() for line in host.sh(read).splitlines()):
-            found[words[0]] = found.get(words[0], 0.0) + (int(words[1]) + int(words[2])) / 1e9
-        return found
-
-    before, started = taken(), time.monotonic()
-    time.sleep(3)
-    after, passed = taken(), time.monotonic() - started
-    return max(((after[pid] - before[pid]) / passed for pid in after if pid in before), default=0.0) >= spec["at_least_cpus"]
-
-
 def door(host: Host, spec: dict[str, Any]) -> bool:
     """port, at_least, at_most: connections that wait to be accepted, by the kernel's own table."""
     waiting = 0
@@ -204,18 +188,9 @@ def logged(host: Host, spec: dict[str, Any]) -> bool:
     return int(counted.strip() or 0) >= spec["at_least"]
 
 
-def stalled(host: Host, spec: dict[str, Any]) -> bool:
-    """at_least_pct: share of the last ten seconds in which nothing of this host could run because a disk was awaited, by the kernel's figure for its group."""
-    group = "/sys/fs/cgroup/unified$(sed -n 's/^0::\\(.*\\)$/\\1/p' /proc/1/cgroup | sed 's/.init.scope$//')"
-    for line in host.sh("cat {0}/io.pressure".format(group)).splitlines():
-        if line.startswith("full"):
-            return float(line.split()[1].partition("=")[2]) >= spec["at_least_pct"]
-    return False
-
-
 CONDITIONS: dict[str, Callable[[Host, dict[str, Any]], bool]] = {
     condition.__name__: condition for condition in (kills, cpu, workers, down, log_lines, cached, runs, running, holds, grows, open_files, started,
-                                                    refuses, available, queued, idle, wants, door, connected, logged, stalled)
+                                                    refuses, available, queued, idle, door, connected, logged)
 }
 
 
