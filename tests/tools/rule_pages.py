@@ -15,6 +15,9 @@ from checks import ROOT
 RULES = ROOT / "roles" / "diagnose" / "files" / "rules"
 FOLDER = ROOT / "docs" / "rules"
 
+#: The safe loader in C, several times as fast, where PyYAML has it.
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 HEAD = """<!--
 Copyright (c) 2026, oncall.pressure maintainers
 GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
@@ -38,7 +41,7 @@ WORDS = {"all": "all of these", "any": "any of these", "not": "not"}
 
 def load() -> List[Tuple[str, Dict[str, Any]]]:
     """Every rule with the name of its file."""
-    return [(path.name, rule) for path in sorted(RULES.glob("*.yml")) for rule in yaml.safe_load(path.read_text(encoding="utf-8"))]
+    return [(path.name, rule) for path in sorted(RULES.glob("*.yml")) for rule in yaml.load(path.read_text(encoding="utf-8"), _LOADER)]
 
 
 def mitigations() -> Dict[str, Dict[str, Any]]:
@@ -115,7 +118,10 @@ class Page:
             yield ""
         explained = sorted(other["id"] for other in self._all.values() if rule["id"] in _named(other.get("explains", [])))
         if rule.get("explains"):
-            yield "Effects of it, which are no verdicts of their own beside it: %s." % ", ".join(map(_link, _named(rule["explains"])))
+            yield "Effects of it, which are no verdicts of their own beside it:"
+            yield ""
+            for item in rule["explains"]:
+                yield from self._with_when("- %s" % _link(item if isinstance(item, str) else item["id"]), item, "its effect")
             yield ""
         if explained:
             yield "It is itself an effect of: %s." % ", ".join(map(_link, explained))
@@ -178,6 +184,9 @@ class Page:
                 yield from self._condition(row["when"], 1)
             else:
                 yield "- %s%s" % (row["level"], " otherwise" if len(self._rule["confidence"]) > 1 else "")
+            for item in row.get("surer_with", []):
+                text = item if isinstance(item, str) else item["text"]
+                yield from self._with_when("  - surer with %s" % sentence(text), item, "said")
 
     def _with_when(self, line: str, item: Any, word: str) -> List[str]:
         """A line of a list, behind it or below it when it is said."""
