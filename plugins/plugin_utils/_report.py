@@ -46,7 +46,7 @@ def screen(diagnosis: t.Mapping[str, t.Any], report: str | None = None, problems
     blocks = [line for cause_row in causes for line in _shared_block(cause_row)]
     told = _told_once(causes)
     for host, row in hosts.items():
-        left = [verdict for verdict in row["verdicts"] if (host, verdict["rule"], verdict["service"]) not in told]
+        left = [verdict for verdict in row["verdicts"] if (host, verdict.get("rule"), verdict["service"]) not in told]
         if left:
             blocks += _block(host, {**row, "verdicts": left}, min(width, 40), inventory)
         elif row["verdicts"]:
@@ -62,7 +62,7 @@ def screen(diagnosis: t.Mapping[str, t.Any], report: str | None = None, problems
     return visible_lines([*blocks, fleet_line(diagnosis["fleet"], hosts, report)])
 
 
-def _told_once(causes: t.Sequence[t.Mapping[str, t.Any]]) -> set[tuple[str, str, str | None]]:
+def _told_once(causes: t.Sequence[t.Mapping[str, t.Any]]) -> set[tuple[str, str | None, str | None]]:
     """The verdicts that a shared cause says for all of its hosts. A guess takes no host's own block away."""
     return {(one["host"], one["rule"], one["service"]) for row in causes if row["confidence"] != "low" for one in row["explains"]}
 
