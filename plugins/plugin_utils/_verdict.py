@@ -312,7 +312,7 @@ def _apart(subject: Subject, component: str, service: str | None, effect: Findin
         return True
     # A service explains itself and its host; what one host's traffic or memory does may explain any of its services.
     kinds = {subject.kind, effect.subject.kind}
-    return kinds <= {"service", "job", "health", "container", "database"} and subject.service != effect.service
+    return kinds <= {"service", "job", "health", "container", "database"} and service != effect.service
 
 
 def _far(subject: Subject, effect: Finding) -> bool:

@@ -96,7 +96,8 @@ def _is_down(service: Row) -> bool:
 
 def _alone(service: Row) -> Row:
     """A service as the processes alone tell of it."""
-    found = dict(service, state="running" if service["processes"] else "unknown", container=None, **dict.fromkeys(name for name in _OF_UNITS[1:] if name in service))
+    unsaid = dict.fromkeys(name for name in _OF_UNITS[1:] if name in service)
+    found = dict(service, state="running" if service["processes"] else "unknown", container=None, **unsaid)
     if service.get("container") is not None:
         found["name"] = service["id"].partition(":")[2]
     return found

@@ -144,9 +144,9 @@ def _recorded(machine: Machine, options: Options) -> Reading:
 
 #: In the order in which they begin: what a verdict cannot do without, then what watches the window where it is there, then what ends in a moment.
 COLLECTORS: dict[str, Collector] = {
-    "host": _host, "services": _services, "units": _units, "oom": _oom, "containers": _containers, "postgres": _postgres, "redis": _redis,
-    "health": _health, "logs": _logs, "jobs": _jobs, "nginx": _nginx, "connections": _connections, "changes": _recent_changes,
-    "memory_history": _memory_history,
+    "host": _host, "services": _services, "units": _units, "oom": _oom, "memory_history": _memory_history, "containers": _containers,
+    "postgres": _postgres, "redis": _redis, "health": _health, "logs": _logs, "jobs": _jobs, "nginx": _nginx, "connections": _connections,
+    "changes": _recent_changes,
 }
 
 #: What stacks may take of the time, where they are asked for.

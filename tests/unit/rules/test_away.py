@@ -11,9 +11,10 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Set
 
 import pytest
+import yaml
 from ansible_collections.oncall.pressure.plugins.plugin_utils import _needs, _rules, _verdict
 
 _SPEC = importlib.util.spec_from_file_location("pressure_away_support", Path(__file__).with_name("support.py"))
@@ -31,7 +32,9 @@ RULES = _rules.load_rules(str(support.RULES)).rules
 THRESHOLDS = _rules.resolve_thresholds(RULES, None)
 FIRED: List[Dict[str, Any]] = [
     case for path in sorted(support.RULES.glob("*.yml")) for case in support.load(path.name) if case["expect"] == "fired"]
-RECORDED = [*sorted((support.ROOT / "tests" / "contract" / "recordings").glob("*.json.gz"))]
+INCIDENTS = support.ROOT / "tests" / "unit" / "recordings" / "incidents"
+TRUTHS: Dict[str, Any] = yaml.safe_load((INCIDENTS / "truths.yml").read_text(encoding="utf-8"))
+RECORDED = [*sorted((support.ROOT / "tests" / "contract" / "recordings").glob("*.json.gz")), *sorted(INCIDENTS.glob("*.json.gz"))]
 
 #: What no rule decides by: without it a diagnosis says less, and nothing else.
 TELLING = {"changes", "stacks"}
@@ -96,16 +99,45 @@ def test_what_may_be_an_effect_of_what_was_not_measured_has_no_cause() -> None:
     assert (plain["verdicts"][0]["rule"], plain["verdicts"][0]["cause"]) == ("web.busy_code", "code")
 
 
+def recorded(path: Path) -> Dict[str, Any]:
+    document: Dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
+    return document
+
+
+@pytest.mark.parametrize("incident", TRUTHS)
+def test_a_real_host_without_one_collector_is_named_right_or_not_at_all(incident: str) -> None:
+    document, expected = recorded(INCIDENTS / (incident + ".json.gz")), TRUTHS[incident]
+    whole = judged(document)
+    assert away.worth(whole, whole, expected) == ("right", "")
+    without = {collector: judged(away.without(document, collector)) for collector in away.COLLECTORS}
+    grades = {collector: away.worth(row, whole, expected) for collector, row in without.items()}
+    assert {collector: worth.why for collector, worth in grades.items() if worth.grade == "WRONG"} == {}
+    idle = TELLING
+    if expected != "healthy":
+        rule = RULES[whole["verdicts"][0]["rule"]]
+        # where the facts of the rule are there, and of those that would explain what it found, nothing changes
+        idle = set(away.COLLECTORS) - drawn_on(rule).union(*(drawn_on(other) for other in RULES.values() if rule.id in other.explains))
+        assert TELLING - {"stacks"} < idle
+        # of a service its unit and the kernel tell as well
+        assert rule.subject == "service" or grades[_needs.NEEDED[rule.subject]].grade != "right"
+    assert {collector: grades[collector] for collector in idle} == dict.fromkeys(idle, ("right", ""))
+
+
+def drawn_on(rule: _rules.Rule) -> Set[str]:
+    """Every collector that says something of what a rule looks at; whose it is, the services say."""
+    return {_needs.NEEDED[rule.subject], "services"}.union(*(_needs.draws(rule.subject, expression) for expression in rule.facts.values()))
+
+
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.name)
 def test_a_snapshot_is_taken_apart_and_put_together_again(path: Path) -> None:
-    document = json.loads(gzip.decompress(path.read_bytes()))
+    document = recorded(path)
     before = json.dumps(document, sort_keys=True)
     again = away.together(document, *away.apart(document))
     assert json.dumps(again, sort_keys=True) == before == json.dumps(document, sort_keys=True)
 
 
 def test_what_a_collector_gave_goes_with_it() -> None:
-    document = json.loads(gzip.decompress(RECORDED[0].read_bytes()))
+    document = recorded(RECORDED[0])
     settled = [row["id"] for row in document["services"] if row["settings"] is not None]
     assert settled
     unitless = away.without(document, "units")
