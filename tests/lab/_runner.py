@@ -56,9 +56,12 @@ def chosen(asked: argparse.Namespace, randomly: random.Random) -> list[str]:
 
 
 def _took() -> dict[str, float]:
-    """Seconds from cause to verdict of each incident in the last whole run."""
+    """Seconds from cause to verdict of each incident in the last whole run, and of the longer of its other looks, of which a short run takes one."""
     rows = json.loads(RESULTS.read_text(encoding="utf-8"))["rows"] if RESULTS.exists() else []
-    return {row["incident"]: row["caused_s"] + row["seconds"] for row in rows if row.get("caused_s") is not None and row.get("seconds") is not None}
+    return {
+        row["incident"]: row["caused_s"] + row["seconds"] + max((look["seconds"] for look in row.get("looks", {}).values()), default=0.0)
+        for row in rows if row.get("caused_s") is not None and row.get("seconds") is not None
+    }
 
 
 def within(names: list[str], took: dict[str, float], most_s: float) -> list[str]:
