@@ -156,7 +156,8 @@ def _equal(left: t.Any, right: t.Any) -> Truth:
 
 
 def _one_of(left: t.Any, right: t.Any) -> Truth:
-    return any(_alike(left, item) and left == item for item in right)
+    # a text is like no other kind of value
+    return left in right if isinstance(left, str) else any(_alike(left, item) and left == item for item in right)
 
 
 def _ordered(compare: t.Callable[[t.Any, t.Any], bool]) -> t.Callable[[t.Any, t.Any], Truth]:
