@@ -48,7 +48,10 @@ def without(document: Row, collector: str, status: str = "error") -> Row:
 
 def together(document: Row, rows: t.Dict[str, Row], prefix: str) -> Row:
     """A document of what its collectors say, with what is nobody's (when and by whom it was taken) as in another."""
-    return {**copy.deepcopy(document), **_snapshot.sections(rows, _snapshot.merge(rows, prefix))}
+    found = {**copy.deepcopy(document), **_snapshot.sections(rows, _snapshot.merge(rows, prefix))}
+    # what the controller asked itself, of which no host tells
+    found["collectors"] = {**document["collectors"], **found["collectors"]}
+    return found
 
 
 def apart(document: Row) -> t.Tuple[t.Dict[str, Row], str]:
