@@ -13,6 +13,7 @@ import re
 import typing as t
 
 from ansible_collections.oncall.pressure.plugins.plugin_utils._log_figures import log_figures
+from ansible_collections.oncall.pressure.plugins.plugin_utils._needs import failed
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, known, num, ratio, rows, text
 
 Row = t.Dict[str, t.Any]
@@ -37,6 +38,8 @@ def window_figures(server: t.Mapping[str, t.Any], service: t.Mapping[str, t.Any]
         # what the host is short of says nothing of a server that runs elsewhere
         "here": num(server, "main_pid") is not None,
         "told": _told(server), "requests_per_s": requests,
+        # null where nobody could look whether requests are served
+        "serves": True if requests is not None else (None if "nginx" in failed(snapshot) else False),
         "scan": _scan(server, statements, window_s), "query": _most(statements, "load"),
         "repeat": _against(
             _most([row for row in statements if row["verb"] in ("select", "with") and not row["finds_nothing"]], "calls_per_s"), requests, statements),

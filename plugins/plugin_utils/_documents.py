@@ -183,16 +183,22 @@ def _load(path: str) -> t.Any:
         raise BadDocument("it is no JSON") from None
 
 
+#: No figure of a host is larger.
+_LARGEST: t.Final = 2**80
+
+
 def _numbers(value: t.Any, depth: int = 32) -> t.Any:
     """The value without what JSON has no numbers for (NaN, Infinity) and nothing deeper than ``depth``: null instead."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**80:
-        return None
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int):
+        return value if abs(value) <= _LARGEST else None
     if isinstance(value, (dict, list, tuple)) and depth <= 0:
         return None
     if isinstance(value, dict):
-        return {str(key): _numbers(item, depth - 1) for key, item in value.items()}
+        return {str(key): item if item is None or isinstance(item, str) else _numbers(item, depth - 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_numbers(item, depth - 1) for item in value]
     return value

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import typing as t
 
+from ansible_collections.oncall.pressure.plugins.plugin_utils._needs import failed
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, num, rows, text
 
 Row = t.Mapping[str, t.Any]
@@ -28,7 +29,7 @@ def duplicate_figures(snapshot: Row) -> dict[str, t.Any]:
     """``{"schedulers": {"count", "service", "component", "services", "app", "broker"}, "consumers": {"count", "undeclared", "service", "component", "name",
     "other", "pid", "queues", "node"}}``: the largest set of schedulers of one application, and the first pair of workers of which one should not be;
     ``count`` 0 where there is none."""
-    if not isinstance(snapshot.get("services"), list):
+    if not isinstance(snapshot.get("services"), list) or failed(snapshot) & {"services", "units"}:
         return {"schedulers": None, "consumers": None}
     running = [row for row in rows(snapshot, "services") if row.get("state") == "running" and text(row, "id")]
     known = [row for row in running if isinstance(at(row, "settings", "identity"), dict)]

@@ -13,6 +13,7 @@ comparison is one of the operators below, and a value that is null is unknown, n
 from __future__ import annotations
 
 import functools
+import re
 import typing as t
 
 try:
@@ -22,6 +23,8 @@ except ImportError:
     HAS_JMESPATH = False
 else:
     HAS_JMESPATH = True
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 
 #: The parts of a condition that combine others.
 COMBINERS = ("all", "any", "not")
@@ -79,7 +82,8 @@ class Selector:
         """The selected value, null where there is none."""
         if expression not in self._known:
             try:
-                self._known[expression] = compiled(expression).search(self._subject)
+                steps = _steps(expression)
+                self._known[expression] = compiled(expression).search(self._subject) if steps is None else _walk(self._subject, steps)
             except jmespath.exceptions.JMESPathError:
                 # A function met a value of another type than it takes: the host sent something odd, so it is not known.
                 self._known[expression] = None
@@ -100,11 +104,31 @@ class Selected(t.Mapping[str, t.Any]):
     def __getitem__(self, name: str) -> t.Any:
         return self._told[name] if name in self._told else self._selector.select(self._expressions[name])
 
+    def get(self, name: str, default: t.Any = None) -> t.Any:
+        """The fact, null (or what is given) where the rule has none of this name."""
+        expression = self._expressions.get(name)
+        return default if expression is None else self._selector.select(expression)
+
     def __iter__(self) -> t.Iterator[str]:
         return iter(self._expressions)
 
     def __len__(self) -> int:
         return len(self._expressions)
+
+
+@functools.lru_cache(maxsize=None)
+def _steps(expression: str) -> tuple[str, ...] | None:
+    """The keys of a selection that is nothing but keys, as almost all are: these are looked up at a tenth of what JMESPath costs."""
+    return tuple(expression.split(".")) if _PLAIN.fullmatch(expression) else None
+
+
+def _walk(value: t.Any, steps: tuple[str, ...]) -> t.Any:
+    """What JMESPath selects by these keys: null where one is missing, or where there is no mapping to look into."""
+    for step in steps:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(step)
+    return value
 
 
 @functools.lru_cache(maxsize=None)
@@ -132,7 +156,8 @@ def _equal(left: t.Any, right: t.Any) -> Truth:
 
 
 def _one_of(left: t.Any, right: t.Any) -> Truth:
-    return any(_alike(left, item) and left == item for item in right)
+    # a text is like no other kind of value
+    return left in right if isinstance(left, str) else any(_alike(left, item) and left == item for item in right)
 
 
 def _ordered(compare: t.Callable[[t.Any, t.Any], bool]) -> t.Callable[[t.Any, t.Any], Truth]:
@@ -174,16 +199,21 @@ def evaluate(condition: Condition, facts: Facts, thresholds: t.Mapping[str, floa
     """Evaluate a condition. ``facts`` holds every fact of the rule by name, null where it was not measured."""
     if isinstance(condition, Compare):
         return _compare(condition, facts, thresholds)
-    outcomes = [evaluate(part, facts, thresholds) for part in condition.parts]
     if condition.how == "not":
-        return Outcome(_negated(outcomes[0].truth), outcomes[0].missing)
+        outcome = evaluate(condition.parts[0], facts, thresholds)
+        return Outcome(_negated(outcome.truth), outcome.missing)
     decisive = condition.how == "any"
-    if any(outcome.truth is decisive for outcome in outcomes):
-        return Outcome(decisive, ())
-    missing = tuple(dict.fromkeys(name for outcome in outcomes if outcome.truth is None for name in outcome.missing))
-    if any(outcome.truth is None for outcome in outcomes):
-        return Outcome(None, missing)
-    return Outcome(not decisive, ())
+    missing: dict[str, None] = {}
+    known = True
+    for part in condition.parts:
+        truth, names = evaluate(part, facts, thresholds)
+        if truth is decisive:
+            # whatever the others come to
+            return Outcome(decisive, ())
+        if truth is None:
+            known = False
+            missing.update(dict.fromkeys(names))
+    return Outcome(not decisive, ()) if known else Outcome(None, tuple(missing))
 
 
 def _compare(condition: Compare, facts: Facts, thresholds: t.Mapping[str, float]) -> Outcome:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 import typing as t
 
+from ansible_collections.oncall.pressure.plugins.plugin_utils._needs import failed
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import known, num, ratio, rows, text
 
 #: A timer may also start a daemon, late after a boot: what has run for longer than this is no job of it.
@@ -76,15 +77,21 @@ def together_figures(snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 def job_of(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """``id``: the job whose pausing would help a service: the timer that started it, or the entry of cron that uses most of it.
 
-    ``timer``: that timer alone; ``runs``: of the entry. Null where there is none.
+    ``timer``: that timer alone; ``runs``: of the entry. Null where there is none. ``by_timer``: whether a timer started it, null where that is not known.
     """
+    lost = failed(snapshot)
+    by_timer: bool | None = None if "jobs" in lost and snapshot.get("jobs") is None else False
     for timer in rows(snapshot, "jobs", "timers"):
         since = num(timer, "since_s")
-        if timer.get("activates") == service.get("id") and timer.get("running") is True and since is not None and since <= _LONGEST_S:
-            return {"id": text(timer, "id"), "timer": text(timer, "id"), "runs": 1}
+        if timer.get("activates") != service.get("id"):
+            continue
+        if timer.get("running") is True and since is not None and since <= _LONGEST_S:
+            return {"id": text(timer, "id"), "timer": text(timer, "id"), "by_timer": True, "runs": 1}
+        if timer.get("running") is None and "units" in lost:
+            by_timer = None
     busiest = max(rows(snapshot, "jobs", "cron"), key=lambda row: num(row, "cpu") or 0.0, default=None) if service.get("component") == "cron" else None
     used, all_used = num(busiest, "cpu"), num(service, "cpu", "used")
     # where several share it, pausing one is no answer
     if busiest is None or not used or (all_used is not None and used < all_used / 2) or busiest.get("paused"):
-        return {"id": None, "timer": None, "runs": None}
-    return {"id": text(busiest, "id"), "timer": None, "runs": num(busiest, "overlap")}
+        return {"id": None, "timer": None, "by_timer": by_timer, "runs": None}
+    return {"id": text(busiest, "id"), "timer": None, "by_timer": by_timer, "runs": num(busiest, "overlap")}

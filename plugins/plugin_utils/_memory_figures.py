@@ -34,21 +34,23 @@ _FAR_S = 30 * 86400.0
 _KINDS = {"follows_jobs": "with_tasks", "follows_traffic": "with_requests"}
 
 
-def memory_figures(row: t.Mapping[str, t.Any] | None) -> Row:
+def memory_figures(row: t.Mapping[str, t.Any] | None, unread: bool = False) -> Row:
     """The figures under ``derived.growth`` of a service, of its row of ``_memory_pattern``.
 
-    ``pattern`` and ``kind`` are always known: a host without a history is not one of which rules are unknown. ``kind``: what grows and goes on
-    growing, ``one_worker``, ``all_workers``, ``tree``, ``background``, ``with_tasks``, ``with_requests``, else ``none``.
+    ``pattern`` is always known, and ``kind`` as well: a host without a history is not one of which rules are unknown. One that has a history that could
+    not be read (``unread``) is. ``kind``: what grows and goes on growing, ``one_worker``, ``all_workers``, ``tree``, ``background``, ``with_tasks``,
+    ``with_requests``, else ``none``.
     """
     kind = "none"
+    over_time = text(row, "from") in _OVER_TIME
     if row is not None and row.get("grows") is True:
         kind = _KINDS.get(str(row.get("pattern"))) or text(row, "level") or "tree"
     each = row.get("per") if row is not None else None
     what = next(iter(each), None) if isinstance(each, dict) else None
     return {
         "pattern": text(row, "pattern") or "unknown",
-        "kind": kind,
-        "over_time": text(row, "from") in _OVER_TIME,
+        "kind": kind if over_time or not unread else None,
+        "over_time": over_time if over_time or not unread else None,
         "confidence": text(row, "confidence") or "low",
         "covered_s": num(row, "covered_s"),
         "per_hour": num(row, "growth_bytes_per_hour"),

@@ -27,6 +27,7 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._host_figures impo
 from ansible_collections.oncall.pressure.plugins.plugin_utils._job_figures import job_figures, job_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._log_figures import log_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._memory_figures import memory_figures
+from ansible_collections.oncall.pressure.plugins.plugin_utils._needs import failed
 from ansible_collections.oncall.pressure.plugins.plugin_utils._redis_figures import queue_figures, redis_figures, service_of
 from ansible_collections.oncall.pressure.plugins.plugin_utils._service_figures import service_figures
 from ansible_collections.oncall.pressure.plugins.plugin_utils._stack_figures import stack_figures
@@ -43,48 +44,17 @@ class Subject(t.NamedTuple):
     data: dict[str, t.Any]
 
 
-#: Which collector measures what a selection starts with, where it is not the one that the subject itself is from.
-_COLLECTORS = {
-    "host": "host",
-    "machine": "host",
-    "oom": "oom",
-    "nginx": "nginx",
-    "processes": "services",
-    "service": "services",
-    "derived.kills": "oom",
-    "derived.web": "services",
-    "derived.traffic": "nginx",
-    "derived.job": "jobs",
-    "derived.jobs": "jobs",
-    "derived.logs": "logs",
-    "derived.connections": "connections",
-    "derived.stacks": "stacks",
-    "derived.work": "services",
-    "job": "jobs",
-    "health": "health",
-    "container": "containers",
-    "server": "redis",
-    "queue": "redis",
-    "database": "postgres",
-}
-
-#: The collector without which there are no subjects of a kind.
-NEEDED = {
-    "host": "host", "service": "services", "nginx": "nginx", "job": "jobs", "health": "health", "container": "containers", "redis": "redis", "queue": "redis",
-    "database": "postgres",
-}
-
-
 def subjects(snapshot: t.Mapping[str, t.Any], memory: t.Mapping[str, t.Mapping[str, t.Any]] | None = None) -> list[Subject]:
     """Every subject of a snapshot; services that only the kernel's kills name are among them. ``memory``: by service the row of ``_memory_pattern``."""
     shared = {key: snapshot.get(key) for key in ("host", "machine", "oom", "nginx", "processes", "taken", "collectors")}
+    lost = failed(snapshot)
     host = {**host_figures(snapshot), "work": duplicate_figures(snapshot)}
     found = [Subject("host", None, None, "host", {**shared, "kind": "host", "service": None, "derived": host})]
     for service in [*_services(snapshot), *_gone(snapshot)]:
         identity = t.cast(str, service["id"])
         derived = {**service_figures(service, snapshot), "job": job_of(service, snapshot), "logs": log_figures(snapshot, identity),
                    "connections": connection_figures(service, snapshot), "stacks": stack_figures(service, snapshot),
-                   "growth": memory_figures((memory or {}).get(identity))}
+                   "growth": memory_figures((memory or {}).get(identity), "memory_history" in lost)}
         data = {**shared, "kind": "service", "service": service, "derived": derived}
         found.append(Subject("service", identity, text(service, "name") or identity, text(service, "component") or "other", data))
     if isinstance(snapshot.get("nginx"), dict):
@@ -127,7 +97,9 @@ def _of_redis(server: dict[str, t.Any], snapshot: t.Mapping[str, t.Any], shared:
         figures = queue_figures(queue, server, snapshot)
         data = {**shared, "kind": "queue", "service": row, "server": server, "queue": queue, "derived": figures}
         component = text(queue, "kind") or "redis" if figures["consumer"] else "redis"
-        found.append(Subject("queue", figures["consumer"] or text(row, "id"), text(queue, "name"), component, data))
+        # without settings nobody knows who works on it: it is not the server's for that
+        unseen = bool(failed(snapshot) & {"services", "units"})
+        found.append(Subject("queue", figures["consumer"] or (None if unseen else text(row, "id")), text(queue, "name"), component, data))
     return found
 
 
@@ -141,9 +113,3 @@ def _gone(snapshot: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
     present = {row["id"] for row in _services(snapshot)}
     names = [name for name in killed if isinstance(name, str) and name and name not in present] if isinstance(killed, dict) else []
     return [{"id": name, "name": name, "component": "other", "role": "other", "state": "unknown", "workers": None} for name in sorted(names)[:50]]
-
-
-def collector(kind: str, expression: str) -> str:
-    """The collector that measures what a selection of a subject of this kind selects."""
-    parts = expression.split(".")
-    return _COLLECTORS.get(".".join(parts[:2])) or _COLLECTORS.get(parts[0]) or NEEDED[kind]

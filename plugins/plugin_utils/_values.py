@@ -34,16 +34,23 @@ def at(document: t.Any, *path: str) -> t.Any:
 
 def num(document: t.Any, *path: str) -> float | None:
     """The number at a path, null where there is none (a boolean is none)."""
-    value = at(document, *path)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    # the loop of at(), which would be one call more for each of the thousands of figures of a host
+    for key in path:
+        if not isinstance(document, dict):
+            return None
+        document = document.get(key)
+    if isinstance(document, bool) or not isinstance(document, (int, float)) or not math.isfinite(document):
         return None
-    return value
+    return document
 
 
 def text(document: t.Any, *path: str) -> str | None:
     """The text at a path, null where there is none."""
-    value = at(document, *path)
-    return value if isinstance(value, str) and value else None
+    for key in path:
+        if not isinstance(document, dict):
+            return None
+        document = document.get(key)
+    return document if isinstance(document, str) and document else None
 
 
 def rows(document: t.Any, *path: str) -> list[dict[str, t.Any]]:

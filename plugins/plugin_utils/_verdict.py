@@ -15,8 +15,9 @@ from ansible_collections.oncall.pressure.plugins.plugin_utils._evaluate import C
 from ansible_collections.oncall.pressure.plugins.plugin_utils._format import age, fill
 from ansible_collections.oncall.pressure.plugins.plugin_utils._memory_figures import tell, told
 from ansible_collections.oncall.pressure.plugins.plugin_utils._memory_pattern import patterns
+from ansible_collections.oncall.pressure.plugins.plugin_utils._needs import NEEDED, collector, draws, failed, needs, silent, without_blanks
 from ansible_collections.oncall.pressure.plugins.plugin_utils._rules import HELD_BEFORE, LEVELS, Rule, Sentence, Threshold
-from ansible_collections.oncall.pressure.plugins.plugin_utils._subjects import NEEDED, Subject, collector, subjects
+from ansible_collections.oncall.pressure.plugins.plugin_utils._subjects import Subject, subjects
 from ansible_collections.oncall.pressure.plugins.plugin_utils._values import at, num, plain, rows, text
 
 Facts = t.Mapping[str, t.Any]
@@ -38,6 +39,14 @@ WAITS: t.Final = (
 )
 
 _COMPONENTS = (*_WATCHED, "docker", "cron", "host", "other")
+
+
+class Blind(t.NamedTuple):
+    """A rule that cannot be decided since collectors failed, and where: a subject, or null where none of its kind could be seen."""
+
+    rule: Rule
+    subject: Subject | None
+    gap: str
 
 
 class Finding(t.NamedTuple):
@@ -70,29 +79,40 @@ def judge(
 
     ``held`` names the (rule, service) that held at the last look: they clear only at their thresholds' ``leave``. ``before`` is that look's snapshot.
     """
+    snapshot = without_blanks(snapshot)
     findings: list[Finding] = []
     unknown: dict[str, dict[str, None]] = {}
+    blind: list[Blind] = []
+    lost = failed(snapshot)
     memory = patterns(snapshot, before)
-    everything = [(subject, Selector(subject.data)) for subject in subjects(snapshot, memory)]
+    everything: dict[str, list[tuple[Subject, Selector]]] = {}
+    for subject in subjects(snapshot, memory):
+        everything.setdefault(subject.kind, []).append((subject, Selector(subject.data)))
     for rule in rules.values():
-        matching = [(subject, selector) for subject, selector in everything if subject.kind == rule.subject]
+        matching = everything.get(rule.subject, [])
         gap = None if matching else _gap(snapshot, NEEDED[rule.subject])
         if gap:
             unknown.setdefault(rule.id, {})[gap] = None
+            if NEEDED[rule.subject] in lost:
+                blind.append(Blind(rule, None, gap))
         for subject, selector in matching:
-            finding, missing = _apply(rule, subject, selector, thresholds[rule.id], snapshot, held)
+            finding, names = _apply(rule, subject, selector, thresholds[rule.id], snapshot, held)
             if finding is not None:
                 findings.append(finding)
-            unknown.setdefault(rule.id, {}).update(dict.fromkeys(missing))
+            if names:
+                unknown.setdefault(rule.id, {}).update(dict.fromkeys(_missing(rule, names, snapshot)))
+            wanting = [name for fact in names for name in draws(rule.subject, rule.facts[fact]) if name in lost] if lost else []
+            if wanting:
+                blind.append(Blind(rule, subject, _gap(snapshot, wanting[0]) or ""))
     findings.sort(key=_rank)
     effects = _explained(findings)
-    verdicts = [_row(finding) for index, finding in enumerate(findings) if index not in effects]
+    verdicts = [_row(finding, _doubts(finding, blind)) for index, finding in enumerate(findings) if index not in effects]
     tell(verdicts, memory)
     past = past_gap(snapshot)
     for verdict in verdicts:
         if past is not None and verdict["resource"] == "memory":
             verdict["missing"] = [*verdict["missing"], past]
-    essential = essential_gaps(snapshot)
+    essential = essential_gaps(snapshot, rules.values())
     return {
         "state": "incident" if verdicts else ("unknown" if essential else "healthy"),
         "reached": True,
@@ -117,18 +137,19 @@ def standing(
     It clears only at the ``leave`` of its thresholds, and of memory only where the kernel kills no more. A service that is not there is no answer.
     ``about``: the one subject that is meant, where the rule looks at several of a service (jobs).
     """
+    snapshot = without_blanks(snapshot)
     said: list[str] = []
     met = False
     for subject in subjects(snapshot, patterns(snapshot)):
         if subject.kind != rule.subject or (about is not None and subject.name != about):
             continue
-        finding, missing = _apply(rule, subject, Selector(subject.data), thresholds, snapshot, {(rule.id, subject.service)})
+        finding, names = _apply(rule, subject, Selector(subject.data), thresholds, snapshot, {(rule.id, subject.service)})
         # a rule about the whole host that now names another service holds all the same: what asked for the step is not over
         if finding is not None and (service in (finding.service, None) or rule.says.service):
             return "held", []
         if subject.service == service or rule.subject != "service" or rule.says.service:
             met = True
-            said += missing
+            said += _missing(rule, names, snapshot)
     if rule.subject == "job" and text(snapshot, "collectors", "jobs", "status") in ("ok", "absent"):
         # no job runs at all
         met = True
@@ -157,21 +178,19 @@ def _apply(
     thresholds: t.Mapping[str, Threshold],
     snapshot: t.Mapping[str, t.Any],
     held: t.AbstractSet[tuple[str, str | None]],
-) -> tuple[Finding | None, list[str]]:
-    """The finding of a rule on a subject if it fired, and what was missing if that is not known."""
+) -> tuple[Finding | None, tuple[str, ...]]:
+    """The finding of a rule on a subject if it fired, and the facts that were missing if that is not known."""
     now = (rule.id, subject.service) in held
     facts = Selected(rule.facts, selector, {HELD_BEFORE: now or None})
     numbers = {name: threshold.leave if now else threshold.enter for name, threshold in thresholds.items()}
     if rule.scope is not None:
         outcome = evaluate(rule.scope, facts, numbers)
-        if outcome.truth is None:
-            return None, _missing(rule, outcome.missing, snapshot)
         if not outcome.truth:
-            return None, []
+            return None, outcome.missing if outcome.truth is None else ()
     outcome = _decide(rule, facts, numbers)
-    if outcome.truth is None:
-        return None, _missing(rule, outcome.missing, snapshot)
-    return (_finding(rule, subject, facts, numbers, snapshot) if outcome.truth else None), []
+    if not outcome.truth:
+        return None, outcome.missing if outcome.truth is None else ()
+    return _finding(rule, subject, facts, numbers, snapshot), ()
 
 
 def _decide(rule: Rule, facts: Facts, numbers: t.Mapping[str, float]) -> Outcome:
@@ -268,7 +287,7 @@ def _explained(findings: t.Sequence[Finding]) -> dict[int, str]:
         for other, effect in enumerate(findings):
             if effect.rule.id not in cause.explains or index == other or other in effects:
                 continue
-            if not _apart(cause, effect) and other not in _behind(index, causes):
+            if not _apart(cause.subject, cause.component, cause.service, effect) and other not in _behind(index, causes):
                 effects[other] = cause.rule.id
                 causes[other] = index
     return effects
@@ -282,20 +301,50 @@ def _behind(index: int, causes: t.Mapping[int, int]) -> list[int]:
     return found
 
 
-def _apart(cause: Finding, effect: Finding) -> bool:
-    """Whether one cannot be the effect of the other, for where they are."""
+def _apart(subject: Subject, component: str, service: str | None, effect: Finding) -> bool:
+    """Whether a finding cannot be the effect of what is found in a subject (and of whose service and component that is), for where they are."""
     asks = effect.component not in (*_ASKED, "host") and effect.subject.kind in ("service", "health", "container")
-    if asks and (cause.subject.kind == "database" or cause.component in _ASKED and effect.rule.id in WAITS):
+    if asks and (subject.kind == "database" or component in _ASKED and effect.rule.id in WAITS):
         # who asks a database waits for it, wherever it runs
         return False
-    if cause.subject.kind == "database" and cause.service is None and effect.subject.kind == "host":
+    if subject.kind == "database" and service is None and effect.subject.kind == "host":
         # it may run elsewhere
         return True
     # A service explains itself and its host; what one host's traffic or memory does may explain any of its services.
-    return {cause.subject.kind, effect.subject.kind} <= {"service", "job", "health", "container", "database"} and cause.service != effect.service
+    kinds = {subject.kind, effect.subject.kind}
+    return kinds <= {"service", "job", "health", "container", "database"} and service != effect.service
 
 
-def _row(finding: Finding) -> dict[str, t.Any]:
+def _far(subject: Subject, effect: Finding) -> bool:
+    return _apart(subject, subject.component, subject.service, effect)
+
+
+def _doubts(finding: Finding, blind: t.Sequence[Blind]) -> list[Blind]:
+    """What could not be decided, as collectors failed, and may be the cause of what was found: a rule that would explain it, and that names another."""
+    if finding.rule.says.cause == "none":
+        return []
+    found = []
+    for other in blind:
+        # a database names itself for what others do
+        alike = other.rule.says.cause == finding.rule.says.cause and other.rule.subject != "database"
+        if finding.rule.id in other.rule.explains and not alike and not (other.subject and _far(other.subject, finding)):
+            found.append(other)
+    return found
+
+
+def _row(finding: Finding, doubts: t.Sequence[Blind]) -> dict[str, t.Any]:
+    """A verdict. What may be the effect of something that could not be measured is measured itself, and its cause is not known: nothing lasting follows."""
+    row = _plain_row(finding)
+    if doubts:
+        others = list(dict.fromkeys(doubt.rule.id for doubt in doubts))
+        gaps = list(dict.fromkeys(doubt.gap for doubt in doubts))
+        maybe = "whether it is the effect of %s: %s" % (" or ".join(others[:3]), ", ".join(gaps[:3]))
+        pattern = "unknown" if row["resource"] == "memory" else None
+        row.update(cause="none", pattern=pattern, confidence="low", missing=[maybe, *(line for line in row["missing"] if line not in gaps)], lasting=[])
+    return row
+
+
+def _plain_row(finding: Finding) -> dict[str, t.Any]:
     said = finding.said
     summary = said["summary"][0] if said["summary"] else finding.rule.title
     return {
@@ -337,12 +386,19 @@ def past_gap(snapshot: t.Mapping[str, t.Any]) -> str | None:
 
 
 def _missing(rule: Rule, names: t.Iterable[str], snapshot: t.Mapping[str, t.Any]) -> list[str]:
-    """What was missing, in words: the collector's reason where it has one, else the name of the fact."""
-    return list(dict.fromkeys(_gap(snapshot, collector(rule.subject, rule.facts[name])) or name.replace("_", " ") for name in names))
+    """What was missing, in words: the reason of the collector that has one, else the name of the fact."""
+    found: dict[str, None] = {}
+    lost = failed(snapshot)
+    for name in names:
+        first, *others = draws(rule.subject, rule.facts[name])
+        gaps = [_gap(snapshot, first), *(_gap(snapshot, other) for other in others if other in lost)]
+        found[next((gap for gap in gaps if gap), name.replace("_", " "))] = None
+    return list(found)
 
 
-def essential_gaps(snapshot: t.Mapping[str, t.Any]) -> list[str]:
-    """What must have been measured before a host may be called healthy, and was not: memory, processors, kills, the limits of services."""
+def essential_gaps(snapshot: t.Mapping[str, t.Any], rules: t.Iterable[Rule] = ()) -> list[str]:
+    """What must have been measured before a host may be called healthy, and was not: memory, processors, kills, the limits of services, and whatever
+    else these rules decide by that a collector should have told and did not."""
     wanted = (
         ("host", "memory of the host", num(snapshot, "host", "memory", "available_bytes")),
         ("host", "processor use of the host", num(snapshot, "host", "cpu", "used_pct")),
@@ -352,6 +408,9 @@ def essential_gaps(snapshot: t.Mapping[str, t.Any]) -> list[str]:
     found = [_gap(snapshot, name) or words for name, words, value in wanted if value is None]
     # A collector that failed may leave an empty list behind, and one that was stopped half of its figures: neither is a measurement.
     found.extend(_gap(snapshot, name) or name for name in ("host", "services") if text(snapshot, "collectors", name, "status") not in ("ok", "partial"))
+    mute = silent(snapshot)
+    wanted_by = frozenset(name for rule in rules for name in needs(rule)) if mute else frozenset()
+    found.extend(_gap(snapshot, name) or name for name in sorted(mute & wanted_by))
     # what people had asked is essential to them: no answer is a finding, but not to have asked is a gap
     if text(snapshot, "collectors", "health", "status") not in (None, "ok", "absent"):
         found.append(_gap(snapshot, "health") or "health")

@@ -177,6 +177,68 @@ def test_a_broken_rule_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     ended.line("1 host: 1 memory.")
 
 
+OWN_RULES = """
+# takes the place of a shipped one
+- id: web.too_many_workers_for_memory
+  title: Ours says it
+  subject: service
+  scope: [component, "==", gunicorn]
+  facts: {component: service.component, workers: derived.workers.count, kills: derived.kills.count}
+  when: [[workers, ">=", 2], [kills, ">=", 1]]
+  says: {resource: memory, cause: limit_too_low}
+  weight: 90
+  confidence: [{level: high}]
+  explains: [service.limit_too_low, service.killed_in_its_limit]
+  summary: ["ours counts {workers:count} workers"]
+  evidence: ["{kills:count} kills"]
+  next: []
+  lasting: []
+  source: []
+# is added
+- id: mine.crowd
+  title: A crowd of processes
+  subject: host
+  facts: {processes: processes.count}
+  thresholds:
+    processes: {enter: 100000, leave: 90000, unit: count, doc: processes that are a crowd}
+  when: [processes, ">=", $processes]
+  says: {resource: cpu, cause: jobs}
+  weight: 5
+  confidence: [{level: low}]
+  summary: ["{processes:count} processes are more than {processes:count}"]
+  evidence: ["{processes:count} processes"]
+  next: []
+  lasting: []
+  source: []
+"""
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["whole", "one is broken"])
+def test_an_inventory_replaces_adds_and_tunes_rules(tmp_path: Path, broken: bool) -> None:
+    """Nothing of the collection is touched: a folder of rules beside the inventory, and variables of a group and of a host."""
+    place = tmp_path / "inventory"
+    for name in ("rules", "group_vars", "host_vars"):
+        (place / name).mkdir(parents=True)
+    (place / "hosts").write_text("[shop]\nlab-1 ansible_connection=local\nlab-2 ansible_connection=local\n")
+    (place / "group_vars" / "shop.yml").write_text("pressure_rules_dirs: ['{{ inventory_dir }}/rules']\n")
+    # the healthy one of both is tuned
+    (place / "host_vars" / "lab-2.yml").write_text("pressure_thresholds: {mine.crowd: {processes: 1}}\n")
+    (place / "rules" / "ours.yml").write_text(OWN_RULES)
+    if broken:
+        (place / "rules" / "typo.yml").write_text("# a comment\n" + OWN_RULES.replace("subject: service", "subject: servise"))
+    ended = diagnose(tmp_path, "-e", saved(tmp_path, "sick", "healthy"), inventory=str(place / "hosts"))
+    assert ended.status == (2 if broken else 0), ended.out + ended.err
+    if broken:
+        # of the rule whose subject is misspelt, the rest of its file goes on
+        ended.line("typo.yml:6: subject must be one of host, service")
+    hosts = ended.document("diagnosis.json")["hosts"]
+    named = {host: [(verdict["rule"], verdict["cause"]) for verdict in row["verdicts"]] for host, row in hosts.items()}
+    assert named["lab-1"][0] == ("web.too_many_workers_for_memory", "limit_too_low")
+    assert hosts["lab-1"]["verdicts"][0]["summary"].startswith("ours counts ")
+    assert "mine.crowd" not in [rule for rule, dummy in named["lab-1"]]
+    assert named["lab-2"] == [("mine.crowd", "jobs")]
+
+
 def test_a_broken_snapshot_is_one_hosts_line(tmp_path: Path) -> None:
     argument = saved(tmp_path, "healthy")
     (tmp_path / "saved" / "broken.json").write_text("{\"schema\": 1, ")

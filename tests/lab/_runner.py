@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import _away
 import _containers
 import _incidents
 import _machine
@@ -37,6 +38,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--remediate", action="store_true", help="have each that has an automatic mitigation remediated, on a host of its own, and judge that")
     parser.add_argument("--update", action="store_true", help="with --remediate: put the rows of this run in the place of an earlier run's")
     parser.add_argument("--lanes", type=int, default=1, help="with --remediate: how many side by side (1)")
+    parser.add_argument("--looks", choices=["none", "one", "all"],
+                        help="look again as {0}: not at all, as one of them drawn for each incident (with --fast), as each (otherwise)".format(
+                            " and as ".join(_away.LOOKS)))
     parser.add_argument("--keep", action="store_true", help="keep the reports")
 
 
@@ -52,9 +56,12 @@ def chosen(asked: argparse.Namespace, randomly: random.Random) -> list[str]:
 
 
 def _took() -> dict[str, float]:
-    """Seconds from cause to verdict of each incident in the last whole run."""
+    """Seconds from cause to verdict of each incident in the last whole run, and of the longer of its other looks, of which a short run takes one."""
     rows = json.loads(RESULTS.read_text(encoding="utf-8"))["rows"] if RESULTS.exists() else []
-    return {row["incident"]: row["caused_s"] + row["seconds"] for row in rows if row.get("caused_s") is not None and row.get("seconds") is not None}
+    return {
+        row["incident"]: row["caused_s"] + row["seconds"] + max((look["seconds"] for look in row.get("looks", {}).values()), default=0.0)
+        for row in rows if row.get("caused_s") is not None and row.get("seconds") is not None
+    }
 
 
 def within(names: list[str], took: dict[str, float], most_s: float) -> list[str]:
@@ -105,7 +112,17 @@ def _check_texts(host: str, folder: str, printed: str, incident: dict[str, Any])
     return unseen(documents, incident.get("sees", [])) + leaks(everything, never) + _leftovers(host, never)
 
 
-def attempt(name: str, seed: int, folder: str) -> dict[str, Any]:
+def again(look: str, host: str, folder: str, whole: dict[str, Any], incident: dict[str, Any]) -> dict[str, Any]:
+    """Another look at a sick host, by another user: ``{"grade", "why", "got", "seconds", "wrong"}``."""
+    variables, answers = _away.LOOKS[look]
+    folder = "{0}-{1}".format(folder, look)
+    document, dummy, seconds = diagnose([host], folder, dict(incident.get("variables", {}), **variables), 0)
+    grade, why = _away.graded(document, folder, host, whole, incident)
+    return {"grade": grade, "why": why[:300], "got": said(document, host), "confidence": first_verdict(document, host).get("confidence"),
+            "seconds": round(seconds, 1), "wrong": grade not in answers}
+
+
+def attempt(name: str, seed: int, folder: str, looks: str = "none") -> dict[str, Any]:
     """One incident from cause to undo; a row of the table."""
     incident = _incidents.drawn(name, seed)
     hosts = _incidents.hosts_for(incident)
@@ -120,10 +137,14 @@ def attempt(name: str, seed: int, folder: str) -> dict[str, Any]:
         row["seconds"] = round(seconds, 1)
         row["got"] = said(document, host)
         row["confidence"] = first_verdict(document, host).get("confidence")
-        row["misses"] = misses(document, host, [other for other in hosts if other != host], incident["expected"])
+        others = [other for other in hosts if other != host]
+        row["misses"] = misses(document, host, others, incident["expected"])
         if "by_hand" in incident and not row["misses"]:
             row["misses"] += untold(document, host, incident["by_hand"])
         row["misses"] += _check_texts(host, folder, printed, incident)
+        if not misses(document, host, [], incident["expected"]):
+            # what was wrong to begin with tells nothing of what is left of it
+            _less(row, host, others, folder, document, incident, _drawn_looks(looks, seed))
     except (LabError, subprocess.TimeoutExpired, ValueError) as problem:
         row["misses"].append(str(problem)[:600])
     finally:
@@ -134,13 +155,50 @@ def attempt(name: str, seed: int, folder: str) -> dict[str, Any]:
     return row
 
 
+def _drawn_looks(looks: str, seed: int) -> list[str]:
+    names = list(_away.LOOKS)
+    return {"none": [], "one": [random.Random(seed + 1).choice(names)], "all": names}[looks]
+
+
+def _less(row: dict[str, Any], host: str, others: list[str], folder: str, document: dict[str, Any], incident: dict[str, Any], looks: list[str]) -> None:
+    """What is said with less: without each collector, and by those who look again; what is wrong of it is a miss."""
+    row["away"] = _away.taken_away(folder, host, others, incident)
+    row["misses"] += row["away"]["wrong"]
+    row["looks"] = {}
+    for look in looks:
+        row["looks"][look] = found = again(look, host, folder, document["hosts"][host], incident)
+        if found["wrong"]:
+            row["misses"].append("looked at as {0} it is {1}: {2}".format(look, found["got"], found["why"]))
+
+
 def _print(row: dict[str, Any]) -> None:
     print("{0:4} {1:32} {2:12} expected: {3}\n{4:50} got:      {5}  confidence: {6}  caused in {7} s, diagnosed in {8} s".format(
         "FAIL" if row["misses"] else "ok", row["incident"], row["host"], row["expected"], "", row["got"], row["confidence"],
         row.get("caused_s"), row["seconds"]))
+    if "away" in row:
+        grades = row["away"]["grades"]
+        for grade in _away.GRADES:
+            named = [name for name in grades if grades[name] == grade]
+            if named:
+                print("{0:50} {1:9} without {2}".format("", grade + ",", ", ".join(named)))
+        for look, found in row["looks"].items():
+            print("{0:50} {1:9} as {2}: {3}  confidence: {4}  in {5} s".format(
+                "", found["grade"] + ",", look, found["got"], found["confidence"], found["seconds"]))
     for miss in row["misses"]:
         print("{0:50} miss:     {1}".format("", miss))
     sys.stdout.flush()
+
+
+def _summed(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """How often each grade was given, over all incidents: by the collector that was away, and by who looked again."""
+    found: dict[str, dict[str, int]] = {}
+    for row in rows:
+        less = [("without " + name, grade) for name, grade in row.get("away", {}).get("grades", {}).items()]
+        less += [("as " + name, look["grade"]) for name, look in row.get("looks", {}).items()]
+        for name, grade in less:
+            counts = found.setdefault(name, dict.fromkeys(_away.GRADES, 0))
+            counts[grade] += 1
+    return found
 
 
 def _write(path: Path, seed: int, rows: list[dict[str, Any]]) -> None:
@@ -148,7 +206,7 @@ def _write(path: Path, seed: int, rows: list[dict[str, Any]]) -> None:
     changed = bool(run(["git", "-C", str(ROOT), "status", "--porcelain", "plugins", "roles", "playbooks"], check=False).stdout.strip())
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"suite": "incidents", "commit": commit, "uncommitted_changes": changed, "seed": seed,
-               "passed": sum(1 for row in rows if not row["misses"]), "failed": sum(1 for row in rows if row["misses"]), "rows": rows}
+               "less": _summed(rows), "passed": sum(1 for row in rows if not row["misses"]), "failed": sum(1 for row in rows if row["misses"]), "rows": rows}
     path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -178,7 +236,7 @@ def _all(asked: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="oncall-incidents-") as scratch:
         for name in names:
             folder = str((ROOT / ".cache" / "incidents" if asked.keep else Path(scratch)) / name)
-            rows.append(attempt(name, randomly.randrange(10 ** 6), folder))
+            rows.append(attempt(name, randomly.randrange(10 ** 6), folder, asked.looks or ("one" if asked.fast else "all")))
             _print(rows[-1])
     failed = sum(1 for row in rows if row["misses"])
     if asked.json or not (asked.only or asked.fast):

@@ -144,9 +144,9 @@ def _recorded(machine: Machine, options: Options) -> Reading:
 
 #: In the order in which they begin: what a verdict cannot do without, then what watches the window where it is there, then what ends in a moment.
 COLLECTORS: dict[str, Collector] = {
-    "host": _host, "services": _services, "units": _units, "oom": _oom, "containers": _containers, "postgres": _postgres, "redis": _redis,
-    "health": _health, "logs": _logs, "jobs": _jobs, "nginx": _nginx, "connections": _connections, "changes": _recent_changes,
-    "memory_history": _memory_history,
+    "host": _host, "services": _services, "units": _units, "oom": _oom, "memory_history": _memory_history, "containers": _containers,
+    "postgres": _postgres, "redis": _redis, "health": _health, "logs": _logs, "jobs": _jobs, "nginx": _nginx, "connections": _connections,
+    "changes": _recent_changes,
 }
 
 #: What stacks may take of the time, where they are asked for.
@@ -172,11 +172,28 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
     # what was asked for is taken within the same limit
     limit_of_all_s = limit_s if options.stacks is None else max(limit_s - _STACKS_S, options.window_s + 1.0)
     rows, pss_bytes = _collected(machine, options, limit_of_all_s)
+    joined = merge(rows, own_root(machine).prefix)
+    rows["stacks"] = _stacks(machine, options, joined, (rows["services"]["data"] or {}).get("processes"), min(_STACKS_S, limit_s))
+    return {
+        "schema": SCHEMA,
+        "name": None,
+        "taken": _taken(machine, options),
+        "tool": _tool(machine),
+        "cost": _cost(pss_bytes, len(COLLECTORS) + 1 + (options.stacks is not None), machine.monotonic() - started),
+        **sections(rows, joined),
+    }
+
+
+def merge(rows: t.Mapping[str, dict[str, t.Any]], prefix: str) -> list[dict[str, t.Any]] | None:
+    """The services, with what every collector knows of them; what the collectors say is changed in its place. Null where none measured any.
+
+    ``rows`` is what ``run_all`` gives, ``prefix`` the part of a cgroup's path that is this host's own.
+    """
     data = {name: row["data"] or {} for name, row in rows.items()}
     services = t.cast("list[dict[str, t.Any]]", data["services"].get("services", []))
     joined = join(services, data["units"]) if rows["services"]["data"] is not None or rows["units"]["data"] is not None else None
     if joined and isinstance(rows["oom"]["data"], dict):
-        give_to_programs(rows["oom"]["data"], joined, own_root(machine).prefix)
+        give_to_programs(rows["oom"]["data"], joined, prefix)
     if rows["jobs"]["data"] is not None and rows["units"]["data"] is not None:
         tell_timers(rows["jobs"]["data"], data["units"].get("units") or {})
     if joined and rows["containers"]["data"] is not None:
@@ -184,19 +201,19 @@ def take(machine: Machine, options: Options, limit_s: float) -> dict[str, t.Any]
     _owners.tell_brokers(rows["redis"], joined or [])
     if rows["connections"]["data"] is not None:
         _owners.tell(rows["connections"]["data"], joined or [])
-    rows["stacks"] = _stacks(machine, options, joined, data["services"].get("processes"), min(_STACKS_S, limit_s))
     if rows["changes"]["data"] is not None:
         _owners.rename(rows["changes"]["data"]["events"], joined or [])
+    return joined
+
+
+def sections(rows: t.Mapping[str, t.Mapping[str, t.Any]], joined: list[dict[str, t.Any]] | None) -> dict[str, t.Any]:
+    """The sections of the document that collectors give, of their rows and the services that were merged out of them."""
+    host = rows["host"]["data"] or {}
     return {
-        "schema": SCHEMA,
-        "name": None,
-        "taken": _taken(machine, options),
-        "tool": _tool(machine),
-        "cost": _cost(pss_bytes, len(COLLECTORS) + 1 + (options.stacks is not None), machine.monotonic() - started),
         "collectors": {name: {key: row[key] for key in ("status", "reason", "seconds")} for name, row in rows.items()},
-        "host": data["host"].get("host"),
-        "machine": data["host"].get("machine"),
-        "processes": data["services"].get("processes"),
+        "host": host.get("host"),
+        "machine": host.get("machine"),
+        "processes": (rows["services"]["data"] or {}).get("processes"),
         "services": joined,
         "oom": rows["oom"]["data"],
         "nginx": rows["nginx"]["data"],

@@ -156,3 +156,16 @@ def test_a_tree_is_cleaned_in_keys_values_and_depth() -> None:
     assert "\x1b" not in repr(found) and "\x07" not in repr(found)
     assert found["n"] == 1.5 and found["none"] is None
     assert re.search(r"\[None\]", str(found["deep"]))
+
+
+class Carrying(str):
+    """Text that carries something along, as a controller's does."""
+
+
+def test_what_is_kept_of_a_text_is_plain_and_depends_on_the_limit() -> None:
+    carried = Carrying("a word that nobody cleaned before")
+    assert type(_text.clean(carried)) is str and type(_text.clean("a word that nobody cleaned before")) is str
+    assert (_text.clean("a" * 40, 12), _text.clean("a" * 40, 40)) == ("a" * 9 + "...", "a" * 40)
+    for size in range(_text._SHORT - 2, _text._SHORT + 3):
+        text = "token=%s " % ("s" * (size - 10)) + "\x1b[2J"
+        assert _text.clean(text) == _text._clean(text, _text.TEXT_LIMIT) and "sss" not in _text.clean(text)

@@ -9,7 +9,10 @@ from __future__ import annotations
 import itertools
 from typing import Optional
 
+import jmespath
+import jmespath.exceptions
 import pytest
+from ansible_collections.oncall.pressure.plugins.plugin_utils import _evaluate
 from ansible_collections.oncall.pressure.plugins.plugin_utils._evaluate import (
     BadExpression,
     Combine,
@@ -82,3 +85,21 @@ def test_selecting_what_is_not_there_or_of_another_type_is_null() -> None:
 def test_a_broken_selection_is_refused() -> None:
     with pytest.raises(BadExpression, match="not a JMESPath expression"):
         compiled("a.[")
+
+
+DOCUMENTS = [
+    {"service": {"cpu": {"used": 1.5}, "name": "shop"}, "list": [{"a": 1}], "zero": 0, "text": "a.b", "none": None, "yes": True},
+    {"service": [{"cpu": {"used": 2}}]}, {"service": "cpu"}, {"service": None}, {},
+]
+PLAIN = ("service", "service.cpu", "service.cpu.used", "service.cpu.used.more", "list", "list.a", "zero", "zero.a", "text", "text.a", "none.a", "missing.a")
+
+
+@pytest.mark.parametrize("expression", [*PLAIN, '"service"', "service.*", "list[0].a", "service.cpu || zero", "length(list)"])
+def test_what_is_looked_up_is_what_jmespath_selects(expression: str) -> None:
+    for document in DOCUMENTS:
+        try:
+            expected = jmespath.search(expression, document)
+        except jmespath.exceptions.JMESPathError:
+            expected = None
+        assert Selector(document).select(expression) == expected
+    assert (_evaluate._steps(expression) is not None) is (expression in PLAIN)

@@ -49,6 +49,9 @@ def sized(row: Mapping[str, Any]) -> Dict[str, Any]:
         "cpu": {"used": 0.1, "source": "cgroup", "share": 0.1, "quota": None, "throttled_pct": None},
     }
     like = row.pop("workers_like", None)
+    if row.get("state") in ("restarting", "failed", "stopped") and not like and row.get("settings"):
+        # what is down has no process that anybody could have measured: its unit alone tells of it
+        service.update(cgroup=None, main_pid=None, processes=0, threads=0, cpu=dict.fromkeys(service["cpu"]))
     if like is not None:
         row.update(workers=workers(like))
         row["worker_summary"] = summary(row["workers"])
