@@ -95,7 +95,10 @@ class Running:
                    "-web.listen-address=127.0.0.1:%d" % self.group)
         end = time.monotonic() + 300
         while not self.ready():
-            assert time.monotonic() < end, (folder / "log").read_text(encoding="utf-8")
+            if time.monotonic() > end:
+                # nobody else would end what runs
+                self.stop()
+                raise AssertionError((folder / "log").read_text(encoding="utf-8"))
             time.sleep(0.2)
 
     def start(self, name: str, *words: str) -> "subprocess.Popen[bytes]":
