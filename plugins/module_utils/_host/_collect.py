@@ -111,7 +111,7 @@ def error(reason: str) -> Reading:
 
 
 class Part:
-    """A collector whose code is imported in the parent, just before its child begins; where ``load`` says that there is nothing to collect, never.
+    """A collector whose code is imported in the parent, before the children begin; where ``load`` says that there is nothing to collect, never.
 
     Source that travels is compiled anew at every call, and what that leaves behind in memory is then there once, not in each child.
     """
@@ -147,6 +147,10 @@ def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Op
     rows: dict[str, dict[str, t.Any]] = {}
     running: dict[int, tuple[str, int, list[bytes]]] = {}
     most: int | None = None
+    # all of them before the first: what the parent writes to later is there twice, here and in each child that began before
+    for part in collectors.values():
+        if isinstance(part, Part):
+            part.prepare(options)
     waiting = list(collectors.items())
     # who watches for longer waits between two samples
     watched_s = max(options.window_s, options.memory_window_s)
@@ -157,8 +161,6 @@ def run_all(collectors: t.Mapping[str, Collector], machine: Machine, options: Op
         while running or waiting:
             while waiting and len(running) < AT_ONCE:
                 name, collector = waiting.pop(0)
-                if isinstance(collector, Part):
-                    collector.prepare(options)
                 try:
                     pid, descriptor = _start(collector, machine, options)
                 except OSError as problem:
