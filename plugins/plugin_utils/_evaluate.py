@@ -106,6 +106,8 @@ class Selected(t.Mapping[str, t.Any]):
 
     def get(self, name: str, default: t.Any = None) -> t.Any:
         """The fact, null (or what is given) where the rule has none of this name."""
+        if name in self._told:
+            return self._told[name]
         expression = self._expressions.get(name)
         return default if expression is None else self._selector.select(expression)
 

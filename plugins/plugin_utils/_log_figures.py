@@ -58,7 +58,7 @@ def log_figures(snapshot: t.Mapping[str, t.Any], identity: str | None) -> dict[s
         "debug_share": num(loud, "debug_share"),
         "template": text(max(templates, key=lambda row: num(row, "count") or 0.0, default=None), "template"),
         "retried_task": text(retried, "name") if num(retried, "retried") else None,
-        "retried_per_min": max(known(num(retried, "retried_per_min"), _begun_lately(retried, signals)), default=None)
+        "retried_per_min": max(known(num(retried, "retried_per_min"), _begun_lately(retried, retry)), default=None)
         if num(retried, "retried") else None,
         # the task with most of the run time of all that ended
         "longest_task": text(tasks[longest[1]], "name") if longest[0] > 0 else None,
@@ -75,11 +75,10 @@ def log_figures(snapshot: t.Mapping[str, t.Any], identity: str | None) -> dict[s
     }
 
 
-def _begun_lately(task: t.Mapping[str, t.Any] | None, signals: t.Mapping[str, t.Any]) -> float | None:
+def _begun_lately(task: t.Mapping[str, t.Any] | None, retry: t.Mapping[str, t.Any]) -> float | None:
     """What the one task that is retried most is retried each minute, from the first retry of all on."""
-    row = max((signals["celery_task_retry"], signals["rq_job_retry"]), key=lambda one: one["count"] or 0.0)
     retried = num(task, "retried")
-    return None if not row["count"] or retried is None or row["per_min"] is None else round(retried / row["count"] * row["per_min"], 1)
+    return None if not retry["count"] or retried is None or retry["per_min"] is None else round(retried / retry["count"] * retry["per_min"], 1)
 
 
 def _per_min(signal: t.Mapping[str, t.Any], now: float | None) -> float | None:

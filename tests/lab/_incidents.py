@@ -18,6 +18,8 @@ from _draw import draw, fill
 from _truths import settle
 
 FOLDER = ROOT / "tests" / "incidents"
+# Seconds that an incident takes which was in no whole run yet.
+UNKNOWN_S = 45.0
 KEYS = {"title", "runbook", "hosts", "leaves_kills", "draw", "cause", "settle_s", "settled", "then_wait_s", "variables", "verbosity", "sees", "never_says",
         "expected", "remediated", "by_hand"}
 
@@ -43,6 +45,15 @@ def drawn(name: str, seed: int) -> dict[str, Any]:
     spec = read(name)
     values = draw(spec.get("draw", {}), seed)
     return dict(fill({key: value for key, value in spec.items() if key != "draw"}, values), name=name, values=values)
+
+
+def within(names: list[str], took: dict[str, float], most_s: float) -> list[str]:
+    """As many of them, from the first, as fit into so many seconds together; one at least."""
+    fit: list[str] = []
+    for name in names:
+        if not fit or sum(took.get(other, UNKNOWN_S) for other in [*fit, name]) <= most_s:
+            fit.append(name)
+    return fit
 
 
 def hosts_for(incident: dict[str, Any]) -> list[str]:

@@ -24,8 +24,8 @@ from _common import ROOT, LabError, alone, options, run, say, ssh
 from _compare import first_verdict, leaks, misses, said, unseen, untold, wanted
 
 RESULTS = ROOT / "docs" / "results" / "incidents.json"
-# What a short run may take together, by what each took in the last whole run, and what one takes that was in none.
-FAST_S, UNKNOWN_S = 240.0, 45.0
+# What a short run may take together, by what each took in the last whole run.
+FAST_S = 240.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +52,7 @@ def chosen(asked: argparse.Namespace, randomly: random.Random) -> list[str]:
     elif asked.fast or asked.no_machine:
         names = [name for name in names if _incidents.read(name)["hosts"] != "machines"]
     randomly.shuffle(names)
-    return within(names[: max(1, len(names) // 3)], _took(), FAST_S) if asked.fast and not asked.only else names
+    return _incidents.within(names[: max(1, len(names) // 3)], _took(), FAST_S) if asked.fast and not asked.only else names
 
 
 def _took() -> dict[str, float]:
@@ -62,15 +62,6 @@ def _took() -> dict[str, float]:
         row["incident"]: row["caused_s"] + row["seconds"] + max((look["seconds"] for look in row.get("looks", {}).values()), default=0.0)
         for row in rows if row.get("caused_s") is not None and row.get("seconds") is not None
     }
-
-
-def within(names: list[str], took: dict[str, float], most_s: float) -> list[str]:
-    """As many of them, from the first, as fit into so many seconds together; one at least."""
-    fit: list[str] = []
-    for name in names:
-        if not fit or sum(took.get(other, UNKNOWN_S) for other in [*fit, name]) <= most_s:
-            fit.append(name)
-    return fit
 
 
 def diagnose(hosts: list[str], folder: str, variables: dict[str, Any], verbosity: int) -> tuple[dict[str, Any], str, float]:

@@ -10,7 +10,6 @@ import json
 import _compare
 import _draw
 import _incidents
-import _runner
 import pytest
 from _causes import STEPS
 from _truths import CONDITIONS
@@ -79,6 +78,6 @@ def test_calculate_takes_arithmetic_only():
 
 def test_a_short_run_takes_what_fits_into_its_time():
     took = {"long": 200.0, "short": 10.0, "middle": 90.0}
-    assert _runner.within(["long", "short", "middle"], took, 240.0) == ["long", "short"]
-    assert _runner.within(["short", "middle", "long", "new"], took, 240.0) == ["short", "middle", "new"]
-    assert _runner.within(["long", "short"], took, 100.0) == ["long"]
+    assert _incidents.within(["long", "short", "middle"], took, 240.0) == ["long", "short"]
+    assert _incidents.within(["short", "middle", "long", "new"], took, 240.0) == ["short", "middle", "new"]
+    assert _incidents.within(["long", "short"], took, 100.0) == ["long"]
