@@ -179,11 +179,12 @@ class _History:
             raise _of_status(answer, end)
         except ssl.SSLCertVerificationError as problem:
             why = "its certificate is not trusted here (%s); SSL_CERT_FILE names the authorities" % clean(problem.verify_message, 100)
+            raise _prometheus.Unanswered(why) from None
         except TimeoutError:
-            why = "no answer: timed out"
+            raise _prometheus.Unanswered("no answer: timed out") from None
         except (OSError, http.client.HTTPException, ValueError) as problem:
             why = "no answer: %s" % clean(getattr(problem, "strerror", None) or str(problem) or type(problem).__name__, 200)
-        raise _prometheus.Unanswered(why)
+            raise _prometheus.Unanswered(why) from None
 
     def _answer(self, target: str, end: float) -> http.client.HTTPResponse:
         """One connection serves all questions: the authorities are loaded once, and a redirection is followed nowhere. No proxy is asked."""

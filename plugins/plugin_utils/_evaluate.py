@@ -104,11 +104,11 @@ class Selected(t.Mapping[str, t.Any]):
     def __getitem__(self, name: str) -> t.Any:
         return self._told[name] if name in self._told else self._selector.select(self._expressions[name])
 
-    def get(self, name: str, default: t.Any = None) -> t.Any:
+    def get(self, key: str, default: t.Any = None) -> t.Any:
         """The fact, null (or what is given) where the rule has none of this name."""
-        if name in self._told:
-            return self._told[name]
-        expression = self._expressions.get(name)
+        if key in self._told:
+            return self._told[key]
+        expression = self._expressions.get(key)
         return default if expression is None else self._selector.select(expression)
 
     def __iter__(self) -> t.Iterator[str]:

@@ -131,7 +131,7 @@ class Page:
         """A condition as a list, its parts below it."""
         lead = "  " * depth + "- "
         if isinstance(condition, dict):
-            how, parts = next(iter(condition.items()))
+            ((how, parts),) = condition.items()
             yield "%s%s:" % (lead, WORDS[how])
             for part in parts if how != "not" else [parts]:
                 yield from self._condition(part, depth + 1)

@@ -52,7 +52,6 @@ def test_a_worker_belongs_to_the_process_that_forked_it() -> None:
     assert heard(tell) == {"main": os.getpid(), "parent": os.getpid()}
 
 
-
 def test_a_worker_whose_run_was_killed_belongs_to_nobody() -> None:
     said = heard(killed_run)
     assert said["main"] is None

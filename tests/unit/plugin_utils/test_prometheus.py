@@ -113,7 +113,7 @@ def test_names_of_a_host() -> None:
     assert _prometheus.names("localhost", "localhost", "") == ["localhost"]
     # a name that is none of a host is not asked for; one that people give is refused
     assert _prometheus.names("", 'x"} or up{a="', "") == []
-    for name in ('x"} or up{a="', "a b", "a|b", "a\n", "."*300):
+    for name in ('x"} or up{a="', "a b", "a|b", "a\n", "." * 300):
         with pytest.raises(ValueError, match="no name of a host"):
             _prometheus.names(name, "web-1")
 

@@ -54,7 +54,7 @@ def connected(own: str, waiting: int, *peers: Any, service: str = "shop-web.serv
         "services": [{"service": service, "pid": 900, "sockets": 20, "inbound": 4, "outbound": 12, "connecting": sum(peer[3] for peer in peers),
                       "close_wait": 0, "capacity": 4,
                       "peers": [{"address": address, "port": port, "sockets": sockets, "connecting": connecting, "established": sockets}
-                                               for address, port, sockets, connecting in peers]}],
+                                for address, port, sockets, connecting in peers]}],
         "networks": 1,
     }}
 
