@@ -39,7 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--update", action="store_true", help="with --remediate: put the rows of this run in the place of an earlier run's")
     parser.add_argument("--lanes", type=int, default=1, help="with --remediate: how many side by side (1)")
     parser.add_argument("--looks", choices=["none", "one", "all"],
-                        help="look again as {0}: not at all, as one of them drawn for each incident (with --fast), as each (otherwise)".format(
+                        help="look again as {0}: not at all (with --fast), as one of them drawn for each incident, as each (otherwise)".format(
                             " and as ".join(_away.LOOKS)))
     parser.add_argument("--keep", action="store_true", help="keep the reports")
 
@@ -56,12 +56,9 @@ def chosen(asked: argparse.Namespace, randomly: random.Random) -> list[str]:
 
 
 def _took() -> dict[str, float]:
-    """Seconds from cause to verdict of each incident in the last whole run, and of the longer of its other looks, of which a short run takes one."""
+    """Seconds from cause to verdict of each incident when it was played last."""
     rows = json.loads(RESULTS.read_text(encoding="utf-8"))["rows"] if RESULTS.exists() else []
-    return {
-        row["incident"]: row["caused_s"] + row["seconds"] + max((look["seconds"] for look in row.get("looks", {}).values()), default=0.0)
-        for row in rows if row.get("caused_s") is not None and row.get("seconds") is not None
-    }
+    return {row["incident"]: row["caused_s"] + row["seconds"] for row in rows if row.get("caused_s") is not None and row.get("seconds") is not None}
 
 
 def diagnose(hosts: list[str], folder: str, variables: dict[str, Any], verbosity: int) -> tuple[dict[str, Any], str, float]:
@@ -227,7 +224,7 @@ def _all(asked: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="oncall-incidents-") as scratch:
         for name in names:
             folder = str((ROOT / ".cache" / "incidents" if asked.keep else Path(scratch)) / name)
-            rows.append(attempt(name, randomly.randrange(10 ** 6), folder, asked.looks or ("one" if asked.fast else "all")))
+            rows.append(attempt(name, randomly.randrange(10 ** 6), folder, asked.looks or ("none" if asked.fast else "all")))
             _print(rows[-1])
     failed = sum(1 for row in rows if row["misses"])
     if asked.json or not (asked.only or asked.fast):

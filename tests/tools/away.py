@@ -196,7 +196,8 @@ def worth(row: Row, whole: Row, expected: t.Any) -> Worth:
     if expected == "healthy":
         return Worth("WRONG", "; ".join(strays(row["verdicts"], ())))
     causes = expected["cause"] if isinstance(expected.get("cause"), list) else [expected["cause"]]
-    pairs = [(expected.get("service"), cause) for cause in causes] + [(verdict["service"], verdict["cause"]) for verdict in whole["verdicts"][1:]]
+    services = expected["service"] if isinstance(expected.get("service"), list) else [expected.get("service")]
+    pairs = [(service, cause) for service in services for cause in causes] + [(verdict["service"], verdict["cause"]) for verdict in whole["verdicts"][1:]]
     wrong = strays(row["verdicts"], pairs)
     if wrong:
         return Worth("WRONG", "; ".join(wrong))
