@@ -321,10 +321,22 @@ def _kill(pid: int) -> int:
 
 
 def _signal(pid: int) -> None:
+    """Kill a child, and the programs that it started: each leads a group of its own, and nobody else would end it."""
+    programs = _programs(pid)
+    for end, process in [(os.kill, pid), *((os.killpg, program) for program in programs)]:
+        try:
+            end(process, signal.SIGKILL)
+        except OSError:
+            pass
+
+
+def _programs(pid: int) -> list[int]:
+    """What a child has started and not reaped; none where the kernel does not say it."""
     try:
-        os.kill(pid, signal.SIGKILL)
-    except OSError:
-        pass
+        with open("/proc/%d/task/%d/children" % (pid, pid), encoding="ascii") as stream:
+            return [int(word) for word in stream.read().split()]
+    except (OSError, ValueError):
+        return []
 
 
 def _reap(pid: int, until: float) -> int:

@@ -92,6 +92,34 @@ def test_no_child_is_left() -> None:
     assert left == (0, 0)
 
 
+def running(argv: t.Sequence[str]) -> t.List[str]:
+    """The processes that run this, as the kernel lists them."""
+    found = []
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/cmdline" % pid, "rb") as stream:
+                words = stream.read().split(b"\0")[:-1]
+        except OSError:
+            continue
+        found += [pid] if words == [os.fsencode(word) for word in argv] else []
+    return found
+
+
+def test_no_program_of_a_child_is_left() -> None:
+    argv = ["sleep", "3600.%d" % os.getpid()]
+
+    def waits_for_a_program(machine: Machine, options: Options) -> Reading:
+        machine.run(argv, 3600.0)
+        raise AssertionError("it never ends by itself")
+
+    rows = run(waits=waits_for_a_program, good=good)
+    assert rows["waits"]["status"] == "error" and rows["good"]["status"] == "ok"
+    until = time.monotonic() + 60.0
+    while running(argv) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert running(argv) == []
+
+
 def test_more_than_run_at_once_all_have_their_turn() -> None:
     rows = run(**{"c%d" % number: good for number in range(3 * _collect.AT_ONCE)}, hangs=hangs)
     assert [row["status"] for row in rows.values()] == ["ok"] * (3 * _collect.AT_ONCE) + ["error"]
