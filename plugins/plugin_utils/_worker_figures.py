@@ -126,10 +126,17 @@ def _sizes(service: t.Mapping[str, t.Any], kills: t.Mapping[str, t.Any], limit: 
     last = t.cast("float | None", kills.get("last_age_s"))
     if not kills.get("count") or victim is None or last is None:
         return _of_living([worker.size for worker in living], service)
-    survivors = [worker for worker in living if worker.age_s is not None and worker.age_s > last]
+    survivors = _grown([worker for worker in living if worker.age_s is not None and worker.age_s > last])
     if len(survivors) >= 2 and len(survivors) * 2 >= len(living):
         return _beside_survivors(survivors, [worker.size for worker in living], victim, service)
     return _of_victims(victim, kills, limit, count)
+
+
+def _grown(survivors: list[Living]) -> list[Living]:
+    """Without those that were started lately and are on their way: beside them a worker that is as large as all become would stand out."""
+    oldest = max((worker.age_s or 0.0 for worker in survivors), default=0.0)
+    largest = max((worker.size for worker in survivors), default=0.0)
+    return [worker for worker in survivors if (worker.age_s or 0.0) * 2 >= oldest or worker.size * 2 >= largest]
 
 
 def _key(service: t.Mapping[str, t.Any]) -> str:

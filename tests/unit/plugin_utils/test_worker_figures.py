@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import pytest
 from ansible_collections.oncall.pressure.plugins.plugin_utils._worker_figures import worker_figures, workers_total
@@ -55,6 +55,20 @@ def test_a_victim_far_larger_than_what_its_siblings_have_resident_stands_out() -
     found = worker_figures(prefork(5, 20, 15, "pss", 100), kills([500, 510]), 700 * MIB, 560 * MIB)
     assert found["largest_ratio"] > 10 and found["next_ratio"] > 10
     assert (found["largest_bytes"], found["each_bytes"], found["measure"]) == (510 * MIB, 45 * MIB, "RSS")
+
+
+@pytest.mark.parametrize("ages, stands_out", [((7.1, 2.8, 2.4), False), ((7.1, 900.0, 900.0), True), ((7.1, 6.0, 5.0), True)])
+def test_workers_on_their_way_to_the_size_at_which_all_are_killed_make_none_stand_out(ages: Sequence[float], stands_out: bool) -> None:
+    """As it was measured: 7 workers share a table that does not fit, one of them is killed each second, and three were there when it was looked at."""
+    workers = [{"pid": 600 + place, "age_s": age, "pss_bytes": size * MIB, "rss_bytes": resident * MIB}
+               for place, (age, size, resident) in enumerate(zip(ages, (100, 20, 17), (115, 115, 0)))]
+    service = {
+        "component": "gunicorn", "state": "running", "workers": workers, "memory": {"source": "cgroup", "bytes": 461 * MIB},
+        "settings": {"workers": {"value": 7}},
+        "worker_summary": {"count": 3, "memory_source": "pss", "median_bytes": 20 * MIB, "largest_bytes": 100 * MIB, "total_bytes": 137 * MIB},
+    }
+    found = worker_figures(service, dict(kills([107] * 24), last_age_s=0.6), 494 * MIB, 395 * MIB)
+    assert (found["largest_ratio"] >= 3) is stands_out and found["settled"] is stands_out
 
 
 @pytest.mark.parametrize("sizes, expected", [([434], None), ([434, 430], 1.0), ([420, 25, 24], 16.8)])
