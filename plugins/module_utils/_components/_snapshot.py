@@ -29,6 +29,9 @@ from ansible_collections.oncall.pressure.plugins.module_utils._version import VE
 SCHEMA = 1
 
 
+# Each is imported by a statement of its own and not by a name in a table: Ansible sends what it sees imported.
+
+
 @Part
 def _host(options: Options) -> Collector | Reading:
     from ansible_collections.oncall.pressure.plugins.module_utils._components import _host_pressure
