@@ -45,6 +45,9 @@ def kill_figures(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any]
         count = 0 if sure else (1 if text(service, "result") == "oom-kill" and stopped else None)
     events = [event for event in rows(snapshot, "oom", "events") if event.get("service") == identity and event.get("own") is not False]
     machine_wide = sum(1 for event in events if event.get("constraint") == "global")
+    # the limit of something that runs inside it (a unit in a container) is not its own
+    group = text(service, "cgroup")
+    beneath = sum(1 for event in events if group is not None and (text(event, "limit_cgroup") or "").startswith(group + "/"))
     names = at(row, "names")
     sizes = sorted(known(*(num(event, "anon_rss_bytes") for event in events)))
     return {
@@ -52,6 +55,7 @@ def kill_figures(service: t.Mapping[str, t.Any], snapshot: t.Mapping[str, t.Any]
         "from_log": sure,
         "host_wide": machine_wide if count is not None else None,
         "in_limit": None if count is None else max(count - machine_wide, 0),
+        "in_own_limit": None if count is None else max(count - machine_wide - beneath, 0),
         "last_at": text(row, "last_at"),
         "last_age_s": num(row, "last_age_s"),
         "window_s": num(snapshot, "oom", "window_s"),

@@ -90,11 +90,12 @@ def summary(rows: List[Dict[str, Any]]) -> Dict[str, Any]:
     }
 
 
-def killed(service: str | None, rows: List[List[Any]], constraint: str = "memcg", name: str = "gunicorn", own: bool = True) -> Dict[str, Any]:
+def killed(service: str | None, rows: List[List[Any]], constraint: str = "memcg", name: str = "gunicorn", own: bool = True,
+           limit_cgroup: str | None = None) -> Dict[str, Any]:
     """The ``oom`` part for kills of one service: ``rows`` is a list of [age in seconds, MiB], newest first."""
     events = [{
         "at": "2026-01-10T02:51:13Z", "age_s": age, "pid": 5000 + index, "name": name, "constraint": constraint, "cgroup": "/system.slice/%s" % service,
-        "limit_cgroup": None, "service": service, "own": own, "anon_rss_bytes": mib * MIB, "total_vm_bytes": mib * MIB * 2, "uid": 0, "trigger": name,
+        "limit_cgroup": limit_cgroup, "service": service, "own": own, "anon_rss_bytes": mib * MIB, "total_vm_bytes": mib * MIB * 2, "uid": 0, "trigger": name,
     } for index, (age, mib) in enumerate(rows)]
     sizes = sorted(mib for dummy, mib in rows)
     services = {}
